@@ -1,0 +1,45 @@
+"""A finding of a check: what is wrong, where, and how to mend it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """An error stops a run from starting; a warning does not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSpan:
+    """A place in a text. Lines and columns count from 1; the end is exclusive."""
+
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    text: str = ""
+    """The source line itself, for the caret display."""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One problem of a definition, with a stable id."""
+
+    code: str
+    """``TR1xx``; see ``tailrace explain``."""
+    severity: Severity
+    message: str
+    """What is wrong, with the value seen and the values allowed."""
+    where: SourceSpan | None = None
+    hint: str = ""
+    """The smallest mend, as an imperative sentence."""
+    subject: str = ""
+    """Path in the definition, such as ``tasks.load.policy.retry.delay``."""

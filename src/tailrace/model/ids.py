@@ -1,0 +1,42 @@
+"""Identifiers. A run id is an OpenTelemetry trace id: a UUIDv7 as 32 hex digits."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import NewType
+
+RunId = NewType("RunId", str)
+"""32 lower-case hex digits; sorts by creation time (RFC 9562, version 7)."""
+
+SpanId = NewType("SpanId", str)
+"""16 lower-case hex digits, never all zero (W3C Trace Context)."""
+
+
+def new_run_id() -> RunId:
+    """Return a fresh UUIDv7 in hex: 48 bits of Unix milliseconds, then 74 random bits."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10), "big")
+    value = (
+        milliseconds << 80
+        | 0x7 << 76
+        | (random >> 68) << 64
+        | 0b10 << 62
+        | (random & ((1 << 62) - 1))
+    )
+    return RunId(f"{value:032x}")
+
+
+def new_span_base() -> int:
+    """Return the random 64-bit number from which the span ids of one execution are counted."""
+    return int.from_bytes(os.urandom(8), "big")
+
+
+def span_id(base: int, ordinal: int) -> SpanId:
+    """Return the id of span number ``ordinal`` (from 1) of the execution with that base.
+
+    Two executions of one run (a redelivery on another worker) have different bases, so their
+    spans never share an id.
+    """
+    value = (base + ordinal) & 0xFFFF_FFFF_FFFF_FFFF
+    return SpanId(f"{value or base | 1:016x}")

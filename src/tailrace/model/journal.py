@@ -1,0 +1,245 @@
+"""The records of the journal: the one ordered account of a run. Everything else is a view of it.
+
+Spans are numbered from 1 in the order they open; the run's own span is 1. Instants (``at``) are
+nanoseconds since the epoch, advanced by the monotonic clock, so differences are true durations.
+Field order is the wire format (MessagePack arrays): append fields with defaults, never reorder.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tailrace.model.states import NodeState, RunStatus
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True, tag_field="t", gc=False):
+    """Base of all records."""
+
+
+class FailureRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A failure as data, bounded in size. ``failures`` makes it from an exception."""
+
+    type: str
+    """Qualified class name; builtins without ``builtins.``."""
+    message: str
+    category: str
+    """A value of ``ErrorCategory``."""
+    retryable: bool = False
+    location: str = ""
+    """``file:line`` of the innermost frame of the user's own code."""
+    source_line: str = ""
+    function: str = ""
+    causes: tuple[tuple[str, str], ...] = ()
+    """(type, message) of each cause, nearest first."""
+    stack: tuple[tuple[str, int, str], ...] = ()
+    """(file, line, function), outermost first, bounded."""
+    fingerprint: str = ""
+
+
+class RunStarted(Record, frozen=True, array_like=True, tag=1):
+    """Opens span 1."""
+
+    run_id: str
+    flow: str
+    flow_hash: str
+    flow_source: str
+    at: int
+    params: dict[str, Any]
+    """Summaries of the params, redacted."""
+    source: str
+    """``cli``, ``api``, ``http`` or ``test``."""
+    span_base: int
+    parent_span_id: str = ""
+    resumed_from: str = ""
+    attributes: dict[str, Any] = {}
+
+
+class ShapeDeclared(Record, frozen=True, array_like=True, tag=2):
+    """Static attributes that many node spans share; numbered from 1 within the run."""
+
+    shape: int
+    task: str
+    attributes: dict[str, Any]
+
+
+class NodeStarted(Record, frozen=True, array_like=True, tag=3):
+    """Opens the node's span and the span of its first attempt."""
+
+    span: int
+    attempt_span: int
+    parent: int
+    shape: int
+    name: str
+    path: str
+    """Empty when it equals the name."""
+    at: int
+    inputs: dict[str, Any]
+    """Summaries by parameter, redacted."""
+    max_attempts: int = 1
+
+
+class AttemptFailed(Record, frozen=True, array_like=True, tag=4):
+    """Closes an attempt's span. The node goes on: another attempt follows."""
+
+    attempt_span: int
+    at: int
+    failure: FailureRecord
+    attempt: int
+    delay: float
+    """Seconds until the next attempt."""
+
+
+class AttemptStarted(Record, frozen=True, array_like=True, tag=5):
+    """Opens the span of attempt ``attempt`` (2 or more) of the node with span ``node``."""
+
+    attempt_span: int
+    node: int
+    attempt: int
+    at: int
+    delay: float
+    max_attempts: int = 1
+
+
+class NodeFinished(Record, frozen=True, array_like=True, tag=6):
+    """Closes a node's span and that of its last attempt. The output is its checkpoint."""
+
+    span: int
+    attempt_span: int
+    state: NodeState
+    at: int
+    path: str
+    output: bytes | None = None
+    codec: str = ""
+    """Name of the codec of ``output``; empty when there is no checkpoint."""
+    summary: Any = None
+    checkpoint: str = ""
+    """``stored``, ``none``, or why it could not be stored."""
+    failure: FailureRecord | None = None
+    handled: str = ""
+    """The ``on_error`` action that handled the failure; empty when none did."""
+    attempt: int = 1
+    attributes: dict[str, Any] | None = None
+    """Set by the task through ``ctx.span.set_attribute``."""
+
+
+class NodeSkipped(Record, frozen=True, array_like=True, tag=7):
+    """A span of no duration for a node that will not run."""
+
+    span: int
+    parent: int
+    shape: int
+    name: str
+    path: str
+    at: int
+    state: NodeState
+    """SKIPPED or CANCELLED."""
+    reason: str
+
+
+class ScopeStarted(Record, frozen=True, array_like=True, tag=8):
+    """Opens the span of a container, an iteration or a branch."""
+
+    span: int
+    parent: int
+    type: str
+    """``container``, ``iteration`` or ``branch`` (``SpanType``)."""
+    construct: str
+    """``all any switch foreach repeat until subflow``; what the container is."""
+    name: str
+    path: str
+    at: int
+    attributes: dict[str, Any]
+
+
+class ScopeFinished(Record, frozen=True, array_like=True, tag=9):
+    """Closes such a span. A container that is a node of its own carries a checkpoint too."""
+
+    span: int
+    state: NodeState
+    at: int
+    path: str
+    attributes: dict[str, Any]
+    failure: FailureRecord | None = None
+    output: bytes | None = None
+    codec: str = ""
+
+
+class UserSpanStarted(Record, frozen=True, array_like=True, tag=10):
+    """``with ctx.span(name)`` inside a task."""
+
+    span: int
+    parent: int
+    name: str
+    at: int
+    attributes: dict[str, Any]
+
+
+class UserSpanFinished(Record, frozen=True, array_like=True, tag=11):
+    """Closes it."""
+
+    span: int
+    at: int
+    attributes: dict[str, Any]
+    failure: FailureRecord | None = None
+
+
+class Logged(Record, frozen=True, array_like=True, tag=12):
+    """An event of a span: a log line, captured output, or ``ctx.event``."""
+
+    span: int
+    at: int
+    name: str
+    """``log``, ``stdout``, ``stderr``, or the name given to ``ctx.event``."""
+    attributes: dict[str, Any]
+    """``message``, ``level``, ``logger`` for logs; free for events."""
+
+
+class EventsDropped(Record, frozen=True, array_like=True, tag=13):
+    """Events beyond a span's bound were counted instead of kept."""
+
+    span: int
+    count: int
+
+
+class Progress(Record, frozen=True, array_like=True, tag=14):
+    """``ctx.progress``: the newest one of a span counts."""
+
+    span: int
+    at: int
+    done: float
+    total: float | None
+
+
+class RunFinished(Record, frozen=True, array_like=True, tag=15):
+    """Closes span 1 and every span still open."""
+
+    at: int
+    status: RunStatus
+    failure: FailureRecord | None = None
+    failed_node: str = ""
+    """Path of the node whose failure ended the run."""
+    handled_failures: int = 0
+    output: Any = None
+    """Summary of the run's output."""
+    reason: str = ""
+
+
+AnyRecord = (
+    RunStarted
+    | ShapeDeclared
+    | NodeStarted
+    | AttemptFailed
+    | AttemptStarted
+    | NodeFinished
+    | NodeSkipped
+    | ScopeStarted
+    | ScopeFinished
+    | UserSpanStarted
+    | UserSpanFinished
+    | Logged
+    | EventsDropped
+    | Progress
+    | RunFinished
+)

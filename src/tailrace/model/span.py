@@ -1,0 +1,93 @@
+"""Spans and runs as they are read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tailrace.model.ids import RunId, SpanId
+from tailrace.model.states import RunStatus, SpanKind, SpanStatus, SpanType
+
+Scalar = str | int | float | bool
+Attribute = Scalar | list[str] | list[int] | list[float] | list[bool]
+"""What OpenTelemetry allows as an attribute value."""
+
+
+@dataclass(slots=True, kw_only=True)
+class SpanEvent:
+    """Something that happened inside a span. ``time_ns`` counts from the epoch."""
+
+    time_ns: int
+    name: str
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class SpanLink:
+    """A pointer to a span of another trace."""
+
+    trace_id: RunId
+    span_id: SpanId
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class Span:
+    """One span. ``end_ns`` is None while it is open. ``name`` is the full name (``node clean``)."""
+
+    trace_id: RunId
+    span_id: SpanId
+    parent_id: SpanId | None
+    name: str
+    type: SpanType
+    start_ns: int
+    end_ns: int | None = None
+    kind: SpanKind = SpanKind.INTERNAL
+    status: SpanStatus = SpanStatus.UNSET
+    message: str = ""
+    attributes: dict[str, Any] = field(default_factory=dict)
+    events: list[SpanEvent] = field(default_factory=list)
+    links: list[SpanLink] = field(default_factory=list)
+    dropped_events: int = 0
+
+    @property
+    def duration_ns(self) -> int | None:
+        """Nanoseconds from start to end; None while it is open."""
+        return None if self.end_ns is None else self.end_ns - self.start_ns
+
+
+@dataclass(slots=True, kw_only=True)
+class RunSummary:
+    """One line of ``trace list``."""
+
+    run_id: RunId
+    flow: str
+    status: RunStatus
+    start_ns: int
+    end_ns: int | None
+    spans: int
+    failed_node: str = ""
+    reason: str = ""
+    """``ErrorType: message`` of the failure that ended the run."""
+    flow_hash: str = ""
+    flow_source: str = ""
+    source: str = ""
+    handled_failures: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Trace:
+    """A run with its spans, in order of start (parents before children)."""
+
+    run: RunSummary
+    spans: list[Span]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """The stored output of a finished node."""
+
+    path: str
+    codec: str
+    body: bytes
+    time_ns: int
