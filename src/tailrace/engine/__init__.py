@@ -1,1 +1,15 @@
-"""."""
+"""Walks a plan, runs attempts, applies decisions, writes the journal."""
+
+from tailrace.engine.facts import PlanFacts
+from tailrace.engine.run import Echo, NullJournal, Run, RunEnd, RunRequest
+from tailrace.engine.trial import InlineAbandoned
+
+__all__ = [
+    "Echo",
+    "InlineAbandoned",
+    "NullJournal",
+    "PlanFacts",
+    "Run",
+    "RunEnd",
+    "RunRequest",
+]

@@ -27,6 +27,7 @@ class FailureRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     category: str
     """A value of ``ErrorCategory``."""
     retryable: bool = False
+    """False: nothing tries it again, whatever the policy says (cancelled, ``Permanent``)."""
     location: str = ""
     """``file:line`` of the innermost frame of the user's own code."""
     source_line: str = ""
@@ -36,6 +37,9 @@ class FailureRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     stack: tuple[tuple[str, int, str], ...] = ()
     """(file, line, function), outermost first, bounded."""
     fingerprint: str = ""
+    """Equal for failures of one site: type chain and own frames, without lines and files."""
+    retry_after: float | None = None
+    """Seconds the other side asked to wait before the next attempt."""
 
 
 class RunStarted(Record, frozen=True, array_like=True, tag=1):

@@ -55,6 +55,8 @@ class FromResult:
     """The output of a node upstream."""
 
     node: str
+    default: Constant | None = None
+    """The value when the node has not run (a branch not taken); None: that is a failure."""
 
 
 @dataclass(frozen=True, slots=True)

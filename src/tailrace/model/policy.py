@@ -59,7 +59,7 @@ class Retry(_Given):
         "on",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the contract's signature
         self,
         max_attempts: int = _UNSET,
         delay: Duration = _UNSET,
@@ -152,7 +152,7 @@ class EffectiveRetry:
     max_delay: float | None = None
     jitter: str = "none"
     on: frozenset[str] | None = None
-    """Categories that are retried; None: all but permanent and cancelled."""
+    """Categories that are retried; None: all but cancelled. ``transient`` admits timeouts too."""
     max_elapsed: float | None = None
 
 

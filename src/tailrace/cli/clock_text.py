@@ -1,0 +1,73 @@
+"""Instants and durations as people and programs read them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+
+_NS = 1_000_000_000
+_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+def local_time(at_ns: int) -> str:
+    """Return an instant (ns since the epoch) in local time with its zone, to the second."""
+    moment = datetime.fromtimestamp(at_ns / _NS, tz=UTC).astimezone()
+    return moment.strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def utc_time(at_ns: int) -> str:
+    """Return an instant (ns since the epoch) as ISO 8601 in UTC, to the nanosecond."""
+    seconds, rest = divmod(at_ns, _NS)
+    return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def duration(ns: int | None) -> str:
+    """Return nanoseconds such as ``0.41 ms``, ``412 ms``, ``6.52 s``, ``12 m 04 s``, ``2 h 05 m``.
+
+    None, a span still open, is ``-``.
+    """
+    if ns is None:
+        return "-"
+    if ns < 1_000_000:
+        return f"{ns / 1e6:.2f} ms"
+    if ns < 10_000_000:
+        return f"{ns / 1e6:.1f} ms"
+    if ns < 999_500_000:
+        return f"{ns / 1e6:.0f} ms"
+    if ns < 59_995_000_000:
+        return f"{ns / 1e9:.2f} s"
+    seconds = round(ns / 1e9)
+    if seconds < 3_600:
+        return f"{seconds // 60} m {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} m"
+
+
+def parse_instant(text: str, *, now: datetime, end_of_day: bool = False) -> int:
+    """Return ns since the epoch for ``2h`` (ago), an ISO date or an ISO date and time.
+
+    A time without a zone is local. A date is its first moment, or with ``end_of_day`` the first of
+    the day after.
+
+    Raises:
+        ValueError: the text is none of these.
+    """
+    ago = _AGO.fullmatch(text.strip())
+    if ago:
+        moment = now - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])
+        return _epoch_ns(moment)
+    try:
+        day = date.fromisoformat(text.strip())
+    except ValueError:
+        return _epoch_ns(datetime.fromisoformat(text.strip()))
+    moment = datetime.combine(day + timedelta(days=end_of_day), time.min)
+    return _epoch_ns(moment)
+
+
+def _epoch_ns(moment: datetime) -> int:
+    try:
+        aware = moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
+    delta = aware - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * _NS + delta.microseconds * 1_000

@@ -1,0 +1,72 @@
+"""Values as JSON text, whatever a task returned."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import math
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from pathlib import PurePath
+from typing import Any
+
+_DEPTH = 200
+"""Nesting that is written out; deeper than any sensible document."""
+_INT_BITS = 10_000
+"""Longer integers are written in hex, which Python does not limit."""
+
+
+def pretty(value: Any) -> str:
+    """Return indented JSON that keeps every script readable."""
+    return json.dumps(plain(value), ensure_ascii=False, indent=2)
+
+
+def compact(value: Any) -> str:
+    """Return JSON on one line."""
+    return json.dumps(plain(value), ensure_ascii=False)
+
+
+def plain(value: Any, *, depth: int = 0) -> Any:
+    """Return ``value`` built of what JSON knows.
+
+    What JSON lacks becomes its nearest text: numbers that are not finite, dates, paths; anything
+    else its bounded, redacted summary.
+    """
+    match value:
+        case int() if value.bit_length() > _INT_BITS:
+            return hex(value)
+        case None | bool() | str() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case Mapping() | list() | tuple() | AbstractSet():
+            return _container(value, depth + 1)
+        case _:
+            return _object(value, depth + 1)
+
+
+def _container(value: Any, depth: int) -> Any:
+    if depth > _DEPTH:
+        return "..."
+    if isinstance(value, Mapping):
+        return {_key(key): plain(item, depth=depth) for key, item in value.items()}
+    items = [plain(item, depth=depth) for item in value]
+    return sorted(items, key=str) if isinstance(value, AbstractSet) else items
+
+
+def _object(value: Any, depth: int) -> Any:
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    if isinstance(value, PurePath):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return _container(fields, depth)
+    from tailrace.tracing.summary import summarize  # noqa: PLC0415 - rarely needed
+
+    return summarize(value)
+
+
+def _key(key: Any) -> str:
+    return key if isinstance(key, str) else str(plain(key))

@@ -1,0 +1,245 @@
+"""``tailrace trace``: runs and what happened in them."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from tailrace.cli.clock_text import duration, local_time
+from tailrace.cli.database import open_reader
+from tailrace.cli.group import command
+from tailrace.cli.json_text import compact, pretty
+from tailrace.cli.options import db_option, format_option, instant, limit_option
+from tailrace.cli.session import current_session
+from tailrace.cli.table_text import Cell, Column, escape_markdown, render_markdown, render_table
+from tailrace.cli.terminal import Terminal
+from tailrace.cli.trace_json import run_to_dict, span_to_dict
+from tailrace.cli.trace_rows import View, build_branches
+from tailrace.cli.tree_text import render_tree
+from tailrace.cli.width import clean
+from tailrace.model import RunStatus, RunSummary, SpanType, Trace
+
+_STATUS_STYLES = {
+    RunStatus.COMPLETED: "green",
+    RunStatus.FAILED: "red",
+    RunStatus.RUNNING: "cyan",
+    RunStatus.INTERRUPTED: "yellow",
+    RunStatus.CANCELLED: "yellow",
+}
+_STATUS_WORDS = {"OK": "COMPLETED", "ERROR": "FAILED"}
+_STATUSES = (*_STATUS_WORDS, *(status.value for status in RunStatus))
+
+_RUN_COLUMNS = (
+    Column(title="RUN"),
+    Column(title="FLOW"),
+    Column(title="STATUS"),
+    Column(title="STARTED", drop=1),
+    Column(title="DURATION", right=True),
+    Column(title="SPANS", right=True, drop=4),
+    Column(title="FAILED NODE", drop=2),
+    Column(title="REASON", flex=True, drop=3),
+)
+
+
+@command()
+@click.option(
+    "--status",
+    type=click.Choice(_STATUSES, case_sensitive=False),
+    help="Only runs that stand so; OK is COMPLETED, ERROR is FAILED.",
+)
+@click.option("--flow", help="Only runs of this flow.")
+@click.option(
+    "--since",
+    metavar="WHEN",
+    callback=instant(),
+    help="Only runs started since (2h, 7d, 2026-11-21).",
+)
+@click.option(
+    "--until", metavar="WHEN", callback=instant(end_of_day=True), help="Only runs started until."
+)
+@limit_option
+@db_option
+@format_option("table", "json", "jsonl", "markdown")
+def list_runs(
+    *,
+    status: str | None,
+    flow: str | None,
+    since: int | None,
+    until: int | None,
+    limit: int,
+    db: Path | None,
+    output: str,
+) -> int:
+    """List runs, newest first.
+
+    \b
+      tailrace trace list
+      tailrace trace list --status ERROR --since 24h
+      tailrace trace list --flow weather --format json
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    wanted = None if status is None else _STATUS_WORDS.get(status.upper(), status.upper())
+    with open_reader(db) as reader:
+        runs = reader.runs(limit=limit, status=wanted, flow=flow, since_ns=since, until_ns=until)
+    terminal = current_session().out
+    match output:
+        case "json":
+            terminal.lines([pretty([run_to_dict(run) for run in runs])])
+        case "jsonl":
+            terminal.lines(compact(run_to_dict(run)) for run in runs)
+        case "markdown":
+            terminal.lines(render_markdown(_RUN_COLUMNS, [_run_row(run) for run in runs]))
+        case _ if runs:
+            terminal.lines(render_table(_RUN_COLUMNS, [_run_row(run) for run in runs], terminal))
+        case _:
+            current_session().err.lines(["no runs match"])
+    return 0
+
+
+def _run_row(run: RunSummary) -> list[str | Cell]:
+    end = run.end_ns
+    if end is None and not run.status.is_terminal:
+        end = time.time_ns()
+    return [
+        run.run_id,
+        run.flow,
+        Cell(run.status.value, _STATUS_STYLES.get(run.status, "")),
+        local_time(run.start_ns),
+        duration(None if end is None else max(0, end - run.start_ns)),
+        f"{run.spans:,}",
+        run.failed_node or "-",
+        run.reason or "-",
+    ]
+
+
+@command()
+@click.argument("run_id", metavar="RUN", default="@last")
+@click.option("--include-events", is_flag=True, help="Show log lines, output and events.")
+@click.option("--errors-only", is_flag=True, help="Only what failed and what it is part of.")
+@click.option("--depth", type=click.IntRange(min=0), help="Levels to show under the run.")
+@click.option("--attr", "attributes", multiple=True, metavar="KEY", help="Show this attribute.")
+@click.option("--all", "everything", is_flag=True, help="Do not fold repeated siblings.")
+@db_option
+@format_option("tree", "waterfall", "json", "jsonl", "markdown")
+def show(
+    run_id: str,
+    *,
+    include_events: bool,
+    errors_only: bool,
+    depth: int | None,
+    attributes: tuple[str, ...],
+    everything: bool,
+    db: Path | None,
+    output: str,
+) -> int:
+    """Show the spans of one run (the last one by default).
+
+    RUN is a run id, the beginning of one, @last or @last-failed.
+
+    \b
+      tailrace trace show
+      tailrace trace show @last-failed --errors-only
+      tailrace trace show 019aa0c4 --format waterfall
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    machine = output in ("json", "jsonl")
+    with open_reader(db) as reader:
+        trace = reader.trace(reader.resolve(run_id), events=include_events or machine)
+    view = View(
+        depth=depth,
+        errors_only=errors_only,
+        events=include_events,
+        fold=not everything,
+        attributes=attributes,
+    )
+    show_trace(trace, view, output)
+    return 0
+
+
+def show_trace(trace: Trace, view: View, output: str) -> None:
+    """Write a trace to standard output in one of the formats of ``trace show``."""
+    terminal = current_session().out
+    match output:
+        case "json":
+            spans = [span_to_dict(span) for span in trace.spans]
+            terminal.lines([pretty({"run": run_to_dict(trace.run), "spans": spans})])
+        case "jsonl":
+            terminal.lines(compact(span_to_dict(span)) for span in trace.spans)
+        case "markdown":
+            terminal.lines(_markdown(trace, view, terminal))
+        case _:
+            terminal.lines(_text(trace, view, terminal, bars=output == "waterfall"))
+
+
+def _text(trace: Trace, view: View, terminal: Terminal, *, bars: bool) -> list[str]:
+    now = time.time_ns()
+    run = trace.run
+    end = run.end_ns if run.end_ns is not None else now
+    head = "  ".join(
+        (
+            terminal.style(clean(run.flow), "bold"),
+            run.run_id,
+            terminal.style(run.status.value, _STATUS_STYLES.get(run.status, "")),
+            duration(max(0, end - run.start_ns)),
+            local_time(run.start_ns),
+        )
+    )
+    tree = render_tree(build_branches(trace, view), terminal, now_ns=now, bars=bars)
+    return [head, "", *tree, "", terminal.style(_footer(trace, terminal), "dim")]
+
+
+def _footer(trace: Trace, terminal: Terminal) -> str:
+    parts = [f"{len(trace.spans):,} spans"]
+    slowest = _slowest(trace)
+    if slowest is not None:
+        parts.append(slowest)
+    if trace.run.status is RunStatus.FAILED:
+        parts.append("log lines and output: --include-events")
+    return f" {terminal.marks.dot} ".join(parts)
+
+
+def _slowest(trace: Trace) -> str | None:
+    """Return which node took most of the run's time, if one took more than half."""
+    if trace.run.end_ns is None:
+        return None
+    total = trace.run.end_ns - trace.run.start_ns
+    spent: defaultdict[str, int] = defaultdict(int)
+    for span in trace.spans:
+        if span.type is SpanType.NODE:
+            spent[span.name.partition(" ")[2]] += span.duration_ns or 0
+    if not spent or len(spent) == 1 or not total:
+        return None
+    name, time_ns = max(spent.items(), key=lambda item: item[1])
+    share = round(100 * time_ns / total)
+    return f"{share} % of the time is in {clean(name)}" if 50 < share <= 100 else None
+
+
+def _markdown(trace: Trace, view: View, terminal: Terminal) -> Sequence[str]:
+    run = trace.run
+    facts = [
+        f"# {escape_markdown(clean(run.flow))}: {run.status.value}",
+        "",
+        f"- run: `{run.run_id}`",
+        f"- started: {local_time(run.start_ns)}",
+        f"- duration: {duration(None if run.end_ns is None else run.end_ns - run.start_ns)}",
+        f"- spans: {len(trace.spans):,}",
+    ]
+    if run.failed_node:
+        facts.append(f"- failed node: {escape_markdown(clean(run.failed_node))}")
+    if run.reason:
+        facts.append(f"- reason: {escape_markdown(clean(run.reason))}")
+    plain = Terminal(stream=terminal.stream, unicode=terminal.unicode)
+    tree = render_tree(build_branches(trace, view), plain, now_ns=time.time_ns())
+    fence = "`" * max(3, 1 + max((_longest_run(line) for line in tree), default=0))
+    return [*facts, "", f"{fence}text", *tree, fence]
+
+
+def _longest_run(line: str) -> int:
+    """Return the length of the longest run of backticks."""
+    longest = present = 0
+    for character in line:
+        present = present + 1 if character == "`" else 0
+        longest = max(longest, present)
+    return longest

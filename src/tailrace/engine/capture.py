@@ -1,0 +1,128 @@
+"""Taking what tasks print and log, for the span they run in."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+import threading
+from typing import Any, Self, TextIO
+
+from tailrace.engine.attempt import CURRENT
+from tailrace.engine.context import LOGGER_NAME
+
+
+class _Tee(io.TextIOBase):
+    """A standard stream that also gives each attempt its own output."""
+
+    def __init__(self, name: str, original: TextIO) -> None:
+        self.tee_name = name
+        self.original = original
+
+    def write(self, text: str) -> int:
+        attempt = CURRENT.get()
+        if attempt is None:
+            return self.original.write(text)
+        if text:
+            attempt.run.echo(self.tee_name, text)
+            attempt.output(self.tee_name, text)
+        return len(text)
+
+    def flush(self) -> None:
+        self.original.flush()
+
+    def isatty(self) -> bool:
+        return self.original.isatty()
+
+    def fileno(self) -> int:
+        return self.original.fileno()
+
+    def writable(self) -> bool:
+        return True
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # a plain attribute upstream
+        return self.original.encoding
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.original, name)
+
+
+class _SpanHandler(logging.Handler):
+    """Turns log lines into events of the attempt they come from."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        attempt = CURRENT.get()
+        if attempt is None:
+            _say_as_before(record)
+            return
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - the user's arguments may not fit the text
+            message = str(record.msg)
+        attributes = {"message": message, "level": record.levelname, "logger": record.name}
+        if record.exc_info and record.exc_info[0] is not None:
+            attributes["error.type"] = record.exc_info[0].__name__
+        attempt.event("log", attributes)
+        attempt.run.echo("log", f"{record.levelname} {attempt.path}: {message}\n")
+
+
+def _say_as_before(record: logging.LogRecord) -> None:
+    """Do what Python does for a record that no handler takes."""
+    if len(logging.getLogger().handlers) == 1 and record.levelno >= logging.WARNING:
+        last = logging.lastResort
+        if last is not None:
+            last.handle(record)
+
+
+class OutputCapture:
+    """Installed while at least one run of the process is active."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._handler: _SpanHandler | None = None
+        self._tees: tuple[_Tee, _Tee] | None = None
+
+    def __enter__(self) -> Self:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._install()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._remove()
+
+    def originals(self) -> tuple[TextIO, TextIO]:
+        """Return the streams beneath: (stdout, stderr)."""
+        tees = self._tees
+        if tees is None:
+            return sys.stdout, sys.stderr
+        return tees[0].original, tees[1].original
+
+    def _install(self) -> None:
+        self._handler = _SpanHandler()
+        logging.getLogger().addHandler(self._handler)
+        logging.getLogger(LOGGER_NAME).setLevel(logging.DEBUG)
+        self._tees = (_Tee("stdout", sys.stdout), _Tee("stderr", sys.stderr))
+        sys.stdout, sys.stderr = self._tees
+
+    def _remove(self) -> None:
+        if self._handler is not None:
+            logging.getLogger().removeHandler(self._handler)
+            self._handler = None
+        if self._tees is not None:
+            out, err = self._tees
+            if sys.stdout is out:
+                sys.stdout = out.original
+            if sys.stderr is err:
+                sys.stderr = err.original
+            self._tees = None
+
+
+OUTPUT = OutputCapture()
+"""The one capture of this process."""

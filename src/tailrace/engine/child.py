@@ -1,0 +1,189 @@
+"""The life of a child process: take a call, run it, send what it says and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import itertools
+import logging
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from tailrace.engine.artifacts import save_artifact
+from tailrace.failures import capture
+from tailrace.model import CallKind
+
+Send = Callable[..., None]
+
+
+def serve(connection: Connection[Any, Any], parent: int) -> None:
+    """Answer calls until the parent hangs up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    lock = threading.Lock()
+
+    def send(*message: Any) -> None:
+        with lock:
+            connection.send(message)
+
+    _redirect(send)
+    _end_with(parent)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            _answer(connection.recv_bytes(), send)
+
+
+def _end_with(parent: int) -> None:
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="tailrace-parent-watch", daemon=True).start()
+
+
+def _answer(body: bytes, send: Send) -> None:
+    try:
+        function, kind, (args, kwargs), context = pickle.loads(body)  # noqa: S301 - from our parent
+        if context is not None:
+            handed = ChildContext(send, context)
+            kwargs |= dict.fromkeys(context["parameters"], handed)
+        value = _run(function, kind, args, kwargs)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        changes = {} if context is None else handed.changes()
+        answer = ("returned", (value, changes))
+        pickle.dumps(answer)
+    except BaseException as error:  # noqa: BLE001 - a task may raise anything
+        send("failed", capture(error))
+        return
+    send(*answer)
+
+
+def _run(function: Any, kind: CallKind, args: Any, kwargs: Any) -> Any:
+    match kind:
+        case CallKind.ASYNC:
+            return asyncio.run(function(*args, **kwargs))
+        case CallKind.GENERATOR:
+            return list(function(*args, **kwargs))
+        case CallKind.ASYNC_GENERATOR:
+            return asyncio.run(_collect(function(*args, **kwargs)))
+        case _:
+            return function(*args, **kwargs)
+
+
+async def _collect(stream: Any) -> list[Any]:
+    return [item async for item in stream]
+
+
+class _Stream(io.TextIOBase):
+    def __init__(self, name: str, send: Send) -> None:
+        self._name = name
+        self._send = send
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if text:
+            self._send("output", self._name, text)
+        return len(text)
+
+
+class _Handler(logging.Handler):
+    def __init__(self, send: Send) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._send(
+            "event",
+            "log",
+            {"message": record.getMessage(), "level": record.levelname, "logger": record.name},
+        )
+
+
+def _redirect(send: Send) -> None:
+    sys.stdout = _Stream("stdout", send)
+    sys.stderr = _Stream("stderr", send)
+    logging.getLogger().addHandler(_Handler(send))
+    logging.getLogger("tailrace.task").setLevel(logging.DEBUG)
+
+
+class ChildContext(SimpleNamespace):
+    """The context inside a child: the same names, with values as they were when it was called."""
+
+    def __init__(self, send: Send, values: dict[str, Any]) -> None:
+        super().__init__(**values["values"])
+        self._send = send
+        self._folder = Path(values["folder"])
+        self._before = dict(self.scratch)
+        self.log = logging.getLogger("tailrace.task")
+        self.is_cancelled = False
+        self.span = _ChildSpan(send)
+
+    def check_cancelled(self) -> None:
+        """Do nothing: a child is stopped by a signal."""
+
+    def progress(self, done: float, total: float | None = None) -> None:
+        """Report progress."""
+        self._send("progress", done, total)
+
+    def event(self, name: str, **attributes: Any) -> None:
+        """Add an event to the attempt's span."""
+        self._send("event", name, attributes)
+
+    def save_artifact(self, name: str, data: Any) -> Path:
+        """Store data under the run's artifact folder."""
+        entry = save_artifact(self._folder, name, data)
+        self.artifacts[name] = entry
+        self._send("event", "artifact", {"name": name, **entry})
+        return Path(entry["path"])
+
+    def changes(self) -> dict[str, Any]:
+        """Return what the task wrote: scratch keys and artifacts."""
+        before = self._before
+        scratch = {
+            key: value
+            for key, value in self.scratch.items()
+            if key not in before or before[key] is not value
+        }
+        return {"scratch": scratch, "artifacts": self.artifacts}
+
+
+class _ChildSpan:
+    """The attempt's span (number 0), or one of the user's own under it, as the child knows it."""
+
+    def __init__(self, send: Send, number: int = 0) -> None:
+        self._send = send
+        self._number = number
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Set an attribute of this span."""
+        self._send("attribute", self._number, key, value)
+
+    @contextlib.contextmanager
+    def __call__(self, name: str, **attributes: Any) -> Any:
+        """Open a span under this one."""
+        span = _ChildSpan(self._send, next(_SPANS))
+        self._send("span", span._number, self._number, name, attributes)
+        failure = None
+        try:
+            yield span
+        except BaseException as error:
+            failure = capture(error)
+            raise
+        finally:
+            self._send("span_end", span._number, failure)
+
+
+_SPANS = itertools.count(1)

@@ -1,0 +1,173 @@
+"""A container step while it runs: its span, its names, and the scopes inside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tailrace.engine.binding import Inputs
+from tailrace.engine.board import ScopeEnd
+from tailrace.engine.cancel import CancelScope
+from tailrace.engine.frame import Frame, StepScope
+from tailrace.engine.outcome import End, Outcome
+from tailrace.engine.scratch import Scratch
+from tailrace.failures import capture
+from tailrace.model import (
+    AnyKindOfStep,
+    Expression,
+    FailureRecord,
+    NodeState,
+    ScopeFinished,
+    ScopePlan,
+    ScopeStarted,
+)
+
+if TYPE_CHECKING:
+    from tailrace.engine.run import Run
+
+
+class Container:
+    """A container step while it runs: its span, its names, and how it ends."""
+
+    __slots__ = (
+        "attributes", "cancel", "construct", "frame", "inputs", "name", "path", "run", "span",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        run: Run,
+        step: AnyKindOfStep,
+        frame: Frame,
+        inputs: Inputs,
+        cancel: CancelScope,
+        construct: str,
+    ) -> None:
+        self.run = run
+        self.name = step.name
+        self.frame = frame
+        self.inputs = inputs
+        self.cancel = cancel
+        self.construct = construct
+        self.path = frame.prefix + step.name if frame.prefix else step.name
+        self.span = run.next_span()
+        self.attributes: dict[str, Any] = {}
+
+    @property
+    def scratch(self) -> Scratch:
+        """The scratch the container started with."""
+        return self.inputs.scratch
+
+    def open(self, parent: int) -> None:
+        """Record the start."""
+        run = self.run
+        run.outbox.append(
+            ScopeStarted(
+                self.span,
+                parent,
+                "container",
+                self.construct,
+                self.name,
+                "" if self.path == self.name else self.path,
+                run.clock.now(),
+                {},
+            )
+        )
+
+    def evaluate(self, expression: Expression, frame: Frame | None = None) -> Any:
+        """Return the value of an expression as the container sees it."""
+        inputs = self.inputs
+        scope = StepScope(frame or self.frame, inputs.payload, inputs.scratch, inputs.joins)
+        return expression.evaluate(scope)
+
+    def child_frame(self) -> Frame:
+        """Return a frame for the inside, under the same prefix."""
+        return Frame(self.frame.flow, parent=self.frame, prefix=self.frame.prefix)
+
+    def close(self, outcome: Outcome) -> Outcome:
+        """Record the end and return the outcome."""
+        run = self.run
+        state = _STATES[outcome.end]
+        run.outbox.append(
+            ScopeFinished(
+                self.span, state, run.clock.now(), self.path, self.attributes, outcome.failure
+            )
+        )
+        if outcome.end is End.OK:
+            self.frame.put(self.name, outcome.value)
+        return outcome
+
+    def failed(self, error: BaseException) -> Outcome:
+        """Return the outcome for an error of the container itself."""
+        return Outcome(End.BLOCKED, failure=capture(error), failed_path=self.path)
+
+    def outcome_of(self, end: ScopeEnd) -> Outcome:
+        """Return the outcome of a container whose one scope ended so."""
+        return outcome_of(end)
+
+
+_STATES = {
+    End.OK: NodeState.SUCCEEDED,
+    End.BLOCKED: NodeState.FAILED,
+    End.CANCELLED: NodeState.CANCELLED,
+    End.INACTIVE: NodeState.SKIPPED,
+    End.DIVERTED: NodeState.FAILED,
+}
+
+
+def outcome_of(end: ScopeEnd) -> Outcome:
+    """Return the outcome that the end of a scope means for the step that ran it."""
+    match end.state:
+        case NodeState.SUCCEEDED:
+            return Outcome(End.OK, end.value, end.scratch)
+        case NodeState.CANCELLED:
+            return Outcome(End.CANCELLED)
+        case _:
+            return Outcome(End.BLOCKED, failure=end.failure, failed_path=end.failed_path)
+
+
+async def run_scope(
+    container: Container,
+    plan: ScopePlan,
+    frame: Frame,
+    *,
+    span: int,
+    payload: Any,
+    scratch: Scratch,
+    cancel: CancelScope | None = None,
+) -> ScopeEnd:
+    """Run an inner scope under its own cancel scope."""
+    inner = cancel or CancelScope(container.cancel)
+    try:
+        return await container.run.run_scope(
+            plan, frame, span=span, payload=payload, scratch=scratch, cancel=inner
+        )
+    finally:
+        inner.close()
+
+
+def open_scope(
+    container: Container, kind: str, name: str, attributes: dict[str, Any], parent: int = 0
+) -> int:
+    """Record the start of an iteration or a branch and return its span."""
+    run = container.run
+    span = run.next_span()
+    run.outbox.append(
+        ScopeStarted(
+            span,
+            parent or container.span,
+            kind,
+            container.construct,
+            name,
+            container.frame.prefix + name if container.frame.prefix else "",
+            run.clock.now(),
+            attributes,
+        )
+    )
+    return span
+
+
+def close_scope(
+    container: Container, span: int, state: NodeState, failure: FailureRecord | None = None
+) -> None:
+    """Record the end of an iteration or a branch."""
+    run = container.run
+    run.outbox.append(ScopeFinished(span, state, run.clock.now(), "", {}, failure))

@@ -1,0 +1,206 @@
+"""Child processes that run attempts and can be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from tailrace.engine.attempt import Attempt
+from tailrace.engine.child import serve
+from tailrace.errors import RunError
+from tailrace.model import FailureRecord, TaskSpec, UserSpanFinished, UserSpanStarted
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
+
+    from tailrace.engine.threads import Result
+
+
+class ChildDied(RunError):  # noqa: N818 - reads as the state it reports
+    """The child process of an attempt ended before it answered."""
+
+    default_code = "TR308"
+
+
+class ChildFailure(Exception):  # noqa: N818 - carries the failure, is not one of ours
+    """What the task raised in the child, as data."""
+
+    def __init__(self, failure: FailureRecord) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class ChildSpans:
+    """Spans a task opens in its child, written into the run's own trace."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._numbers = {0: attempt.span}
+        self._attributes: dict[int, dict[str, Any]] = {}
+
+    def set_attribute(self, local: int, key: str, value: Any) -> None:
+        """Set an attribute of span ``local``; 0 is the attempt's."""
+        if local == 0:
+            self._attempt.set_attribute(key, value)
+        else:
+            self._attributes.setdefault(local, {})[key] = value
+
+    def open(self, local: int, parent: int, name: str, attributes: dict[str, Any]) -> None:
+        """Open span ``local`` under ``parent``."""
+        run = self._attempt.run
+        number = self._numbers[local] = run.next_span()
+        run.note(UserSpanStarted(number, self._numbers[parent], name, run.clock.now(), attributes))
+
+    def close(self, local: int, failure: FailureRecord | None) -> None:
+        """Close span ``local``."""
+        run = self._attempt.run
+        attributes = self._attributes.pop(local, {})
+        run.note(UserSpanFinished(self._numbers.pop(local), run.clock.now(), attributes, failure))
+
+
+class Child:
+    """One child process; it runs one attempt at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        spawn = multiprocessing.get_context("spawn")
+        self._connection, theirs = spawn.Pipe()
+        self._process: SpawnProcess = spawn.Process(
+            target=serve, args=(theirs, os.getpid()), name="tailrace-child", daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    @property
+    def is_alive(self) -> bool:
+        """True while it can take another attempt."""
+        return self._process.is_alive()
+
+    def call(
+        self,
+        attempt: Attempt,
+        spec: TaskSpec,
+        arguments: tuple[tuple[Any, ...], dict[str, Any]],
+        context: dict[str, Any] | None,
+    ) -> asyncio.Future[Result]:
+        """Send the call; a thread reads events and the answer."""
+        future: asyncio.Future[Result] = self._loop.create_future()
+        try:
+            body = pickle.dumps((spec.function, spec.kind, arguments, context))
+        except Exception as error:  # noqa: BLE001 - pickling user values may raise anything
+            message = f"the inputs of {attempt.path!r} cannot be sent to a child process: {error}"
+            future.set_result((None, TypeError(message)))
+            return future
+        threading.Thread(
+            target=self._converse,
+            args=(self._connection, attempt, body, future),
+            name="tailrace-child-reader",
+            daemon=True,
+        ).start()
+        return future
+
+    def _converse(
+        self,
+        connection: Connection[Any, Any],
+        attempt: Attempt,
+        body: bytes,
+        future: asyncio.Future[Result],
+    ) -> None:
+        result: Result
+        try:
+            connection.send_bytes(body)
+            result = self._read(connection, attempt)
+        except (EOFError, OSError):
+            self._process.join(5)
+            code = self._process.exitcode
+            how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+            result = (None, ChildDied(f"the child process of {attempt.path!r} ended ({how})"))
+
+        def deliver() -> None:
+            if not future.done():
+                future.set_result(result)
+
+        try:
+            self._loop.call_soon_threadsafe(deliver)
+        except RuntimeError:  # the loop is closed: nobody waits for this any more
+            return
+
+    @staticmethod
+    def _read(connection: Connection[Any, Any], attempt: Attempt) -> Result:
+        spans = ChildSpans(attempt)
+        while True:
+            kind, *rest = connection.recv()
+            match kind:
+                case "event":
+                    attempt.event(*rest)
+                case "output":
+                    attempt.run.echo(*rest)
+                    attempt.output(*rest)
+                case "progress":
+                    attempt.progress(*rest)
+                case "attribute":
+                    spans.set_attribute(*rest)
+                case "span":
+                    spans.open(*rest)
+                case "span_end":
+                    spans.close(*rest)
+                case "returned":
+                    return (rest[0], None)
+                case _:
+                    return (None, ChildFailure(rest[0]))
+
+    def terminate(self) -> None:
+        """Ask the child to stop (SIGTERM)."""
+        if self._process.pid is not None and self._process.is_alive():
+            os.kill(self._process.pid, signal.SIGTERM)
+
+    async def kill(self) -> None:
+        """Kill the child and wait until the system has taken it back."""
+        self.kill_now()
+        while self._process.is_alive():  # noqa: ASYNC110 - the process offers no event
+            await asyncio.sleep(0.002)
+
+    def kill_now(self) -> None:
+        """Kill the child without waiting."""
+        self._process.kill()
+        self._connection.close()
+
+
+class ProcessPool:
+    """Children of one run, kept for reuse while idle."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._idle: list[Child] = []
+        self._all: list[Child] = []
+
+    async def acquire(self) -> Child:
+        """Return an idle child, or start one."""
+        while self._idle:
+            child = self._idle.pop()
+            if child.is_alive:
+                return child
+            self._all.remove(child)
+        child = await self._loop.run_in_executor(None, Child, self._loop)
+        self._all.append(child)
+        return child
+
+    def release(self, child: Child) -> None:
+        """Take a child back."""
+        if child.is_alive:
+            self._idle.append(child)
+
+    def close(self) -> None:
+        """Kill all children."""
+        for child in self._all:
+            child.kill_now()
+        for child in self._all:
+            child._process.join(5)  # noqa: SLF001 - the same module
+        self._all.clear()
+        self._idle.clear()

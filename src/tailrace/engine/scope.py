@@ -1,0 +1,219 @@
+"""Walking one scope: each step is started when what it needs has settled.
+
+Before anything starts, one commit makes durable what finished before it and that it starts
+(write-ahead).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tailrace.engine.binding import Inputs
+from tailrace.engine.board import Board, ScopeEnd
+from tailrace.engine.cancel import CancelScope
+from tailrace.engine.containers import run_container
+from tailrace.engine.frame import Frame
+from tailrace.engine.node import NodeRun
+from tailrace.engine.outcome import End, Outcome
+from tailrace.engine.scratch import Scratch, ScratchConflict
+from tailrace.engine.stream import streams
+from tailrace.failures import capture
+from tailrace.model import AnyKindOfStep, ScopePlan, TaskStep
+
+if TYPE_CHECKING:
+    from tailrace.engine.run import Run
+
+_YIELD_NS = 10_000_000
+"""A chain of inline steps lets the event loop run at least every 10 ms."""
+
+
+class ScopeRun:
+    """A scope while it runs."""
+
+    __slots__ = ("_board", "_cancel", "_done", "_frame", "_plan", "_run", "_tasks", "_wake")
+
+    def __init__(
+        self,
+        run: Run,
+        plan: ScopePlan,
+        frame: Frame,
+        *,
+        span: int,
+        payload: Any,
+        scratch: Scratch,
+        cancel: CancelScope,
+    ) -> None:
+        self._run = run
+        self._plan = plan
+        self._frame = frame
+        self._cancel = cancel
+        self._board = Board(
+            run, plan, frame, span=span, payload=payload, scratch=scratch, cancel=cancel
+        )
+        self._tasks: dict[asyncio.Task[Outcome], AnyKindOfStep] = {}
+        self._done: deque[asyncio.Task[Outcome]] = deque()
+        self._wake: asyncio.Future[None] | None = None
+
+    async def execute(self) -> ScopeEnd:
+        """Run to the end of everything that was activated."""
+        try:
+            await self._walk()
+        except BaseException:
+            await self._abandon()
+            raise
+        return self._board.end()
+
+    async def _walk(self) -> None:
+        run, cancel, board = self._run, self._cancel, self._board
+        ready = board.ready
+        cancel.on_cancel(self._notify)
+        try:
+            while True:
+                if cancel.requested:
+                    board.cancel_rest()
+                elif ready:
+                    if self._is_alone():
+                        await self._run_alone(board.take())
+                        continue
+                    await self._launch()
+                if run.outbox:
+                    await run.commit()
+                if not self._tasks and (not ready or cancel.requested):
+                    return
+                await self._wait()
+        finally:
+            cancel.forget(self._notify)
+
+    def _is_alone(self) -> bool:
+        if self._tasks:
+            return False
+        run = self._run
+        if len(self._board.ready) == 1 and run.active == 1:
+            return True
+        return run.max_parallel == 1 and run.free_slots > 0
+
+    async def _run_alone(self, step: AnyKindOfStep) -> None:
+        run, settle = self._run, self._board.settle
+        if not isinstance(step, TaskStep):
+            settle(step, await self._run_container(step))
+            return
+        node = self._prepare(step)
+        if node is None:
+            return
+        records, run.outbox = run.outbox, []
+        pending = run.journal.append(records)
+        if pending is not None:
+            await pending
+        if node.input_failure is None and streams(self._plan, step):
+            settle(step, node.streamed())
+            return
+        if run.facts(step).inline:
+            ended = node.run_inline()
+            outcome = ended if isinstance(ended, Outcome) else await node.go_on(ended)
+        else:
+            outcome = await node.execute(alone=True)
+        settle(step, outcome)
+        now = run.clock.now()
+        if now - run.yielded > _YIELD_NS:
+            await asyncio.sleep(0)
+            run.yielded = now
+
+    async def _launch(self) -> None:
+        """Start all that is ready, as far as slots allow, after one commit."""
+        run, board = self._run, self._board
+        started: list[tuple[AnyKindOfStep, Any]] = []
+        while board.ready:
+            step = board.ready[0]
+            if isinstance(step, TaskStep):
+                if run.free_slots <= 0:
+                    run.want_slot(self._notify)
+                    break
+                board.take()
+                node = self._prepare(step)
+                if node is None:
+                    continue
+                run.free_slots -= 1
+                started.append((step, partial(self._run_node, node)))
+            else:
+                board.take()
+                started.append((step, partial(self._run_container, step)))
+        if run.outbox:
+            await run.commit()
+        loop = asyncio.get_running_loop()
+        for step, body in started:
+            task = loop.create_task(body())
+            self._tasks[task] = step
+            run.active += 1
+            task.add_done_callback(self._finished)
+
+    async def _run_node(self, node: NodeRun) -> Outcome:
+        try:
+            return await node.execute()
+        finally:
+            self._run.release_slot()
+
+    def _finished(self, task: asyncio.Task[Outcome]) -> None:
+        self._run.active -= 1
+        self._done.append(task)
+        self._notify()
+
+    def _notify(self) -> None:
+        wake = self._wake
+        if wake is not None and not wake.done():
+            wake.set_result(None)
+
+    async def _wait(self) -> None:
+        """Wait for something to finish, a slot, or a cancel; then settle all that finished."""
+        if not self._done and not (self._cancel.requested and self._board.ready):
+            self._wake = asyncio.get_running_loop().create_future()
+            self._run.active -= 1
+            try:
+                await self._wake
+            finally:
+                self._wake = None
+                self._run.active += 1
+        finished = sorted(self._done, key=lambda task: self._tasks[task].index)
+        self._done.clear()
+        for task in finished:
+            self._board.settle(self._tasks.pop(task), task.result())
+
+    def _prepare(self, step: TaskStep) -> NodeRun | None:
+        """Bind and record a task step; None when its branches' scratch cannot be joined."""
+        board = self._board
+        try:
+            payload, scratch = board.inputs_of(step)
+        except ScratchConflict as error:
+            board.fail_join(step, error)
+            return None
+        node = NodeRun(self._run, step, self._frame, payload, scratch, cancel=self._cancel)
+        node.joins = board.joins
+        if step.task.routes:
+            node.successors = tuple(board.steps[index].name for index in step.successors)
+        node.start(board.span_around(step))
+        return node
+
+    async def _run_container(self, step: AnyKindOfStep) -> Outcome:
+        board = self._board
+        try:
+            payload, scratch = board.inputs_of(step)
+        except ScratchConflict as error:
+            path = self._frame.prefix + step.name
+            return Outcome(End.BLOCKED, failure=capture(error), failed_path=path)
+        return await run_container(
+            self._run,
+            step,
+            self._frame,
+            Inputs(self._frame, payload, scratch, board.joins),
+            span=board.span_around(step),
+            cancel=self._cancel,
+        )
+
+    async def _abandon(self) -> None:
+        """The run cannot go on (the store failed, or it is torn down): stop what runs."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._run.grace)

@@ -1,0 +1,23 @@
+"""Exceptions with which a task itself says whether trying again can help."""
+
+from __future__ import annotations
+
+
+class Transient(Exception):  # noqa: N818 - says what the failure is, as in `raise Transient(...)`
+    """The cause will pass: trying again can help.
+
+    Attributes:
+        retry_after: seconds to wait at least before the next attempt; None: as the policy says.
+    """
+
+    retryable = True
+
+    def __init__(self, *args: object, retry_after: float | None = None) -> None:
+        super().__init__(*args)
+        self.retry_after = retry_after
+
+
+class Permanent(Exception):  # noqa: N818 - says what the failure is, as in `raise Permanent(...)`
+    """Trying again cannot help: no policy retries it."""
+
+    retryable = False

@@ -1,0 +1,200 @@
+"""The flow object users hold: a definition that can be run, checked and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from tailrace.errors import DefinitionError
+from tailrace.flows.build import build_flow
+from tailrace.flows.python import as_node
+from tailrace.model import Durability, Finding, Policy, ScratchMerge, Severity, TaskNode
+from tailrace.model import Flow as Definition
+
+if TYPE_CHECKING:
+    from tailrace.runtime import RunHandle, RunOptions, RunResult
+
+
+class Flow(Definition):
+    """A graph of nodes with defaults and a policy; the same object runs anywhere.
+
+    Example::
+
+        flow = Flow("weather", extract >> (clean & enrich) >> load, defaults={"source": "data.csv"})
+        result = flow.run(source="other.csv")
+    """
+
+    __slots__ = ("__weakref__",)
+
+    def __init__(
+        self,
+        name: str,
+        body: Any = None,
+        *,
+        defaults: Mapping[str, Any] | None = None,
+        policy: Policy | None = None,
+        max_parallel: int = 8,
+        expose_env: Sequence[str] = (),
+        scratch_merge: str | ScratchMerge = ScratchMerge.ERROR_ON_CONFLICT,
+        handlers: Sequence[Any] = (),
+    ) -> None:
+        """Build a flow.
+
+        Args:
+            name: name of the flow, shown in traces.
+            body: a task, a composition of tasks with ``>>``, ``&`` and ``|``, or None.
+            defaults: values of params that a run need not give.
+            policy: the flow-wide policy; nodes may override parts of it.
+            max_parallel: attempts that run at the same time, at most.
+            expose_env: environment variables that tasks and expressions may see.
+            scratch_merge: what joins do with scratch keys written by two branches.
+            handlers: tasks outside the graph that ``on_error`` may send to.
+        """
+        nodes = [as_node(handler) for handler in handlers]
+        outside = {node.name: node for node in nodes if isinstance(node, TaskNode)}
+        if len(outside) != len(nodes):
+            raise DefinitionError("handlers are tasks with names of their own", code="TR158")
+        built = build_flow(
+            name=name,
+            root=None if body is None else as_node(body),
+            defaults=dict(defaults or {}),
+            policy=policy,
+            max_parallel=max_parallel,
+            expose_env=tuple(expose_env),
+            scratch_merge=ScratchMerge(scratch_merge),
+            handlers=outside,
+        )
+        self._take(built)
+
+    def _take(self, built: Definition) -> None:
+        Definition.__init__(
+            self,
+            name=built.name,
+            root=built.root,
+            defaults=built.defaults,
+            policy=built.policy,
+            max_parallel=built.max_parallel,
+            expose_env=built.expose_env,
+            scratch_merge=built.scratch_merge,
+            handlers=built.handlers,
+            source=built.source,
+        )
+
+    @classmethod
+    def of(cls, definition: Definition) -> Self:
+        """Return a runnable flow for a definition, such as one loaded from a file."""
+        flow = cls.__new__(cls)
+        flow._take(definition)  # noqa: SLF001 - the same class
+        return flow
+
+    @classmethod
+    def load(cls, target: str | Path) -> Self:
+        """Load ``flow.yaml``, ``module.py[:name]`` or ``package.module:name``.
+
+        Raises:
+            DefinitionError: it cannot be loaded; ``findings`` says all that is wrong.
+        """
+        from tailrace.flows.load import load_target  # noqa: PLC0415 - YAML is loaded when needed
+
+        loaded = load_target(str(target))
+        errors = [found for found in loaded.findings if found.severity is Severity.ERROR]
+        if loaded.flow is None or errors:
+            raise definition_error(str(target), errors)
+        return cls.of(loaded.flow)
+
+    def run(self, **inputs: Any) -> RunResult:
+        """Run the flow and return its result.
+
+        Keyword arguments are params of the flow, but for these:
+
+        Args:
+            **inputs: ``params`` (a mapping, for names that are taken below), ``policy``, ``db``,
+                ``durability``, ``store`` (a store, or False for none), ``tracers``,
+                ``raise_on_failure`` (True), ``output_dir``, ``timeout`` (seconds), ``run_id``.
+
+        Raises:
+            DefinitionError: the flow cannot be built; nothing ran.
+            RunFailed: it failed, unless ``raise_on_failure=False``; carries the report.
+            StoreError: the store could not keep the promise of durability.
+            KeyboardInterrupt: it was cancelled by Ctrl-C; the run is recorded as CANCELLED.
+        """
+        from tailrace.runtime import execute  # noqa: PLC0415 - building flows needs no engine
+
+        return execute(self, options_from(inputs))
+
+    async def run_async(self, **inputs: Any) -> RunResult:
+        """Run the flow inside the present event loop; as ``run`` otherwise."""
+        from tailrace.runtime import execute_async  # noqa: PLC0415 - building needs no engine
+
+        return await execute_async(self, options_from(inputs))
+
+    def start(self, **inputs: Any) -> RunHandle:
+        """Run the flow in the background; as ``run`` otherwise.
+
+        The handle it returns waits for the end (``result``) and can stop the run (``cancel``).
+        """
+        from tailrace.runtime import start  # noqa: PLC0415 - building flows needs no engine
+
+        return start(self, options_from(inputs))
+
+    def check(self, params: Sequence[str] | None = None) -> list[Finding]:
+        """Return every finding without running anything."""
+        from tailrace.flows.check import check_flow  # noqa: PLC0415 - only when asked
+
+        return check_flow(self, params=params)
+
+    @property
+    def definition_hash(self) -> str:
+        """SHA-256 in hex of the canonical definition; equal for equal spellings."""
+        from tailrace.flows.hash import definition_hash  # noqa: PLC0415 - only when asked
+
+        return definition_hash(self)
+
+    def _repr_html_(self) -> str:
+        from tailrace.flows.views import html  # noqa: PLC0415 - only in notebooks
+
+        return html(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from tailrace.flows.views import html, tree  # noqa: PLC0415 - only in notebooks
+
+        return {"text/html": html(self), "text/plain": tree(self)}
+
+
+def definition_error(target: str, errors: Sequence[Finding]) -> DefinitionError:
+    """Return the error that carries findings."""
+    first = errors[0] if errors else None
+    message = f"{target}: {first.message}" if first else f"{target} holds no flow"
+    if len(errors) > 1:
+        message += f" (and {len(errors) - 1} more)"
+    return DefinitionError(
+        message,
+        code=first.code if first else None,
+        hint=first.hint if first else "",
+        findings=errors,
+    )
+
+
+_OPTIONS: dict[str, Callable[[Any], Any]] = {
+    "policy": lambda value: value,
+    "db": lambda value: None if value is None else Path(value),
+    "durability": lambda value: None if value is None else Durability(value),
+    "store": lambda value: value,
+    "tracers": tuple,
+    "raise_on_failure": bool,
+    "output_dir": lambda value: None if value is None else Path(value),
+    "timeout": lambda value: value,
+    "run_id": lambda value: value,
+}
+
+
+def options_from(inputs: Mapping[str, Any]) -> RunOptions:
+    """Tell params from options."""
+    from tailrace.runtime import RunOptions  # noqa: PLC0415 - building flows needs no engine
+
+    given = dict(inputs)
+    params = dict(given.pop("params", None) or {})
+    options = {name: read(given.pop(name)) for name, read in _OPTIONS.items() if name in given}
+    options.setdefault("raise_on_failure", True)
+    return RunOptions(params=params | given, **options)

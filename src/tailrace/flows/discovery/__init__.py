@@ -1,0 +1,35 @@
+"""Finding tasks: callables named by flow files, and the tasks of plug-ins."""
+
+from tailrace.flows.discovery.callables import call_kind, make_spec, reference_of
+from tailrace.flows.discovery.catalog import (
+    allowed_modules,
+    find_task,
+    forget_plugins,
+    lint_plugins,
+    list_plugins,
+    list_tasks,
+    resolve_use,
+)
+from tailrace.flows.discovery.describe import ParameterInfo, TaskInfo, describe_task
+from tailrace.flows.discovery.modules import import_module
+from tailrace.flows.discovery.plugins import PluginReport
+from tailrace.flows.discovery.resolve import resolve_callable
+
+__all__ = [
+    "ParameterInfo",
+    "PluginReport",
+    "TaskInfo",
+    "allowed_modules",
+    "call_kind",
+    "describe_task",
+    "find_task",
+    "forget_plugins",
+    "import_module",
+    "lint_plugins",
+    "list_plugins",
+    "list_tasks",
+    "make_spec",
+    "reference_of",
+    "resolve_callable",
+    "resolve_use",
+]

@@ -1,0 +1,41 @@
+"""The policy of each node, with all levels of precedence merged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tailrace.errors import PolicyValidationError
+from tailrace.model import EffectiveOnError, EffectivePolicy, Flow, Policy, TaskNode
+from tailrace.policy import resolve
+
+
+class Policies:
+    """The policy of each node, all levels merged; equal inputs are merged once."""
+
+    def __init__(self, flow: Flow, override: Policy | None) -> None:
+        self.override = override
+        """The policy of the command line."""
+        self._outer = (("flow", flow.policy), ("--policy", override))
+        self._known: dict[tuple[int, int], EffectivePolicy] = {}
+        self.flow = _resolved(self._outer)
+
+    def of(self, node: TaskNode) -> EffectivePolicy:
+        """Return what the engine obeys for a node."""
+        task, own = node.task.policy, node.policy
+        if task is None and own is None:
+            return self.flow
+        key = (id(task), id(own))
+        if key not in self._known:
+            self._known[key] = _resolved((*self._outer, ("node", task), ("node", own)))
+        return self._known[key]
+
+    def on_error_of(self, node: TaskNode) -> EffectiveOnError:
+        """Return what a node does when it has failed for good."""
+        return self.of(node).on_error
+
+
+def _resolved(levels: Sequence[tuple[str, Policy | None]]) -> EffectivePolicy:
+    try:
+        return resolve(levels)
+    except PolicyValidationError:  # every problem of each level is among the findings
+        return EffectivePolicy()

@@ -1,0 +1,141 @@
+"""What must never be shown: secret values, and names and texts that give a secret away."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from tailrace.errors import SettingsError
+
+REDACTED = "[redacted]"
+"""What stands where a secret was."""
+
+T_co = TypeVar("T_co", covariant=True)
+
+_WORDS = (
+    r"passw(?:or)?d|passphrase|passwd|secret|token(?!i[sz])|api[_-]?key|authorization|cookie"
+    r"|credential|private[_-]?key|access[_-]?key|session[_-]?(?:id|key)|bearer|jwt"
+)
+_NAMES = re.compile(rf"{_WORDS}|(?:^|[_-])(?:pwd|auth)$", re.IGNORECASE)
+_COUNTED = re.compile(r"token", re.IGNORECASE)
+_WINDOW = 4096
+"""Characters of a text that are looked at; no summary shows more."""
+_KEY = re.compile(r"""(?<![\w.-])([\w.-]{1,128}+)["']?\s{0,4}[=:]\s{0,4}""")
+_VALUE = re.compile(
+    r"""(?:bearer|basic)\s+[^\s,;"'&]+|"[^"]*"?|'[^']*'?|[^\s,;&"']+""", re.IGNORECASE
+)
+_BEARER = re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_LOGIN = re.compile(r"(://[^\s/:@]{0,256}):[^\s/@]{1,512}@")
+_SHORTEST_TOKEN = 12
+"""A shorter value after ``token:`` is a word that a parser did not expect."""
+_MAX_NAMES = 4096
+
+_rules: re.Pattern[str] | None = None
+_known: dict[str, bool] = {}
+
+
+class Secret(Generic[T_co]):
+    """A value that is never shown: ``repr``, ``str``, traces and reports say ``[redacted]``.
+
+    ``Secret(value)`` wraps a value; as an annotation, ``Secret[str]``. The value itself comes from
+    ``reveal()``. No checkpoint stores it, unless a task asks for pickle.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: T_co) -> None:
+        self._value = value
+
+    def reveal(self) -> T_co:
+        """Return the value."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({REDACTED})"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and bool(self._value == other._value)
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+
+def use_rules(patterns: Sequence[str]) -> None:
+    """Take regular expressions of further secret names, in place of those given before.
+
+    Raises:
+        SettingsError: one is no regular expression (TR193).
+    """
+    global _rules  # noqa: PLW0603 - one process has one set of rules, as it has one settings tree
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise SettingsError(
+                f"redact: {pattern!r} is no regular expression: {error}",
+                code="TR193",
+                hint="Mend the pattern; a plain name such as iban is one, too.",
+            ) from error
+    joined = "|".join(f"(?:{pattern})" for pattern in patterns)
+    _rules = re.compile(joined, re.IGNORECASE) if patterns else None
+    _known.clear()
+
+
+def is_secret(name: str, value: object) -> bool:
+    """Return whether a value under this name must not be shown.
+
+    Booleans and None are shown under any name, and numbers where the name counts tokens, as
+    ``max_tokens`` does.
+    """
+    found = _known.get(name)
+    if found is None:
+        found = _remember(name)
+    if not found or value is None or isinstance(value, bool):
+        return False
+    return not (isinstance(value, int | float) and _COUNTED.search(name))
+
+
+def _remember(name: str) -> bool:
+    if len(_known) >= _MAX_NAMES:
+        _known.clear()
+    rules = _rules
+    found = _NAMES.search(name) is not None or (rules is not None and bool(rules.search(name)))
+    _known[name] = found
+    return found
+
+
+def redact_text(text: str) -> str:
+    """Return the first 4,096 characters with passwords in URLs and ``key=value`` pairs hidden."""
+    text = text[:_WINDOW]
+    if "://" in text:
+        text = _LOGIN.sub(rf"\1:{REDACTED}@", text)
+    if "=" in text or ":" in text:
+        text = _redact_pairs(text)
+    if "earer " in text or "asic " in text:
+        text = _BEARER.sub(rf"\1 {REDACTED}", text)
+    return text
+
+
+def _redact_pairs(text: str) -> str:
+    parts = []
+    done = 0
+    for key in _KEY.finditer(text):
+        value = _VALUE.match(text, key.end())
+        if key.start() >= done and value is not None and _gives_away(key, value[0]):
+            parts += [text[done : key.end()], REDACTED]
+            done = value.end()
+    return "".join((*parts, text[done:])) if parts else text
+
+
+def _gives_away(key: re.Match[str], value: str) -> bool:
+    name = key[1]
+    if not is_secret(name, 0 if value.isdigit() else value):
+        return False
+    is_word = name.lower() == "token" and ":" in key[0] and len(value) < _SHORTEST_TOKEN
+    return not is_word

@@ -1,0 +1,280 @@
+"""The composition root: wires a store, tracers and the engine together for one run."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tailrace.diary import append_entry
+from tailrace.engine import NullJournal, Run, RunEnd, RunRequest
+from tailrace.errors import RunCancelled, RunFailed
+from tailrace.model import Flow, FlowPlan, RunId, RunStatus, new_run_id
+from tailrace.model.report import RuntimeExecutionReport
+from tailrace.ports import Journal, RunStore, TraceReader
+from tailrace.runtime.loop import run_to_end
+from tailrace.runtime.options import RunOptions, RunResult
+from tailrace.runtime.plans import ready_plan
+from tailrace.runtime.report import fill_report
+from tailrace.runtime.signals import SignalWatch
+from tailrace.settings import Settings, database_for, load_settings
+from tailrace.tracing.observe import ObservedJournal
+from tailrace.tracing.summary import summarize_inputs
+
+if TYPE_CHECKING:
+    from tailrace.store import SqliteStore
+
+
+def execute(
+    flow: Flow, options: RunOptions, *, report: RuntimeExecutionReport | None = None
+) -> RunResult:
+    """Run a flow to its end.
+
+    Raises:
+        DefinitionError: the flow cannot be built; nothing ran.
+        RunFailed, RunCancelled: with ``options.raise_on_failure``.
+        StoreError: the store cannot be opened, or could not keep its promise.
+        KeyboardInterrupt: with ``options.raise_on_failure``, after the run was recorded.
+    """
+    prepared = _Prepared(flow, options, report)
+    with prepared.signals():
+        end = run_to_end(prepared.execute)
+    return prepared.finish(end)
+
+
+class RunHandle:
+    """A run in the background: wait for it, or ask it to stop."""
+
+    def __init__(self, prepared: _Prepared) -> None:
+        self._prepared = prepared
+        self._end: RunEnd | None = None
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="tailrace-run", daemon=True)
+        self._thread.start()
+
+    @property
+    def run_id(self) -> str:
+        """Trace id of the run."""
+        return self._prepared.run_id
+
+    @property
+    def is_running(self) -> bool:
+        """True until the run has ended."""
+        return self._thread.is_alive()
+
+    def cancel(self, reason: str = "cancelled by the program") -> None:
+        """Ask the run to stop: what has not started never will, what runs is asked."""
+        self._prepared.run.request_cancel(reason)
+
+    def result(self, timeout: float | None = None) -> RunResult:
+        """Wait for the end and return the result.
+
+        Raises:
+            TimeoutError: the run goes on after ``timeout`` seconds.
+            RunFailed, RunCancelled, StoreError: as ``Flow.run``.
+        """
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            raise TimeoutError(f"run {self.run_id} goes on after {timeout} s")
+        if self._failure is not None:
+            raise self._failure
+        assert self._end is not None  # noqa: S101 - the thread sets one of the two
+        return self._prepared.finish(self._end)
+
+    def _work(self) -> None:
+        try:
+            self._end = run_to_end(self._prepared.execute)
+        except BaseException as error:  # noqa: BLE001 - raised again by ``result``
+            self._failure = error
+
+
+def start(flow: Flow, options: RunOptions) -> RunHandle:
+    """Start a run in a thread of its own and return its handle.
+
+    Raises:
+        DefinitionError: the flow cannot be built; nothing ran.
+        StoreError: the store cannot be opened.
+    """
+    return RunHandle(_Prepared(flow, options, None))
+
+
+async def execute_async(
+    flow: Flow, options: RunOptions, *, report: RuntimeExecutionReport | None = None
+) -> RunResult:
+    """Run a flow inside the present event loop; signals stay the caller's business."""
+    prepared = _Prepared(flow, options, report)
+    run = asyncio.ensure_future(prepared.execute())
+    try:
+        end = await asyncio.shield(run)
+    except asyncio.CancelledError:
+        prepared.run.request_cancel("the awaiting task was cancelled")
+        await run
+        raise
+    return prepared.finish(end)
+
+
+@dataclass(slots=True)
+class _Stores:
+    """Where a run is written and read back."""
+
+    writer: RunStore | None
+    reader: Callable[[], TraceReader] | None
+    folder: Path
+    """Folder beside which artifacts are kept."""
+
+
+class _Prepared:
+    """A run that is ready to start: everything that can be refused has been."""
+
+    def __init__(
+        self, flow: Flow, options: RunOptions, report: RuntimeExecutionReport | None
+    ) -> None:
+        self.options = options
+        self.settings = load_settings()
+        params, scratch, payload = options.start_with()
+        ready = ready_plan(flow, params, options.policy)
+        self.plan: FlowPlan = ready.plan
+        self.params = {**self.plan.defaults, **params}
+        self.report = report
+        self.run_id = RunId(options.run_id) if options.run_id else new_run_id()
+        self.stores = _open_stores(options, self.settings)
+        self.timed_out = False
+        self._watch: SignalWatch | None = None
+        journal: Journal = NullJournal()
+        if self.stores.writer is not None:
+            journal = self.stores.writer.open_journal(self.run_id)
+        if options.tracers:
+            journal = ObservedJournal(journal, options.tracers)
+        self.journal = journal
+        artifacts = options.output_dir or self.stores.folder
+        self.run = Run(
+            RunRequest(
+                plan=self.plan,
+                facts=ready.facts,
+                params=params,
+                payload=payload,
+                scratch=scratch,
+                run_id=self.run_id,
+                source=options.source,
+                echo=options.echo,
+                artifact_folder=artifacts / "artifacts",
+                grace=self.settings.grace,
+            ),
+            journal,
+        )
+
+    def signals(self) -> SignalWatch:
+        """Return the watch that turns signals into a cancel."""
+        numbers: tuple[signal.Signals, ...] = ()
+        if self.options.handle_signals:
+            numbers = (signal.SIGINT,)
+            if self.options.source == "cli":
+                numbers += (signal.SIGTERM,)
+        self._watch = SignalWatch(self.run, numbers)
+        return self._watch
+
+    async def execute(self) -> RunEnd:
+        """Run, under the deadline of the whole run."""
+        handle = None
+        if self.options.timeout:
+            loop = asyncio.get_running_loop()
+            handle = loop.call_later(self.options.timeout, self._time_is_over)
+        try:
+            return await self.run.execute()
+        finally:
+            if handle is not None:
+                handle.cancel()
+            self.journal.close()
+
+    def _time_is_over(self) -> None:
+        self.timed_out = True
+        self.run.cancel.cancel(f"the run's timeout of {self.options.timeout:g}s was reached")
+
+    def finish(self, end: RunEnd) -> RunResult:
+        """Report, write the diary, and return or raise."""
+        report = None if end.status is RunStatus.COMPLETED else self._report(end)
+        result = RunResult(
+            status=end.status,
+            run_id=end.run_id,
+            output=end.output,
+            outputs=end.results,
+            report=report,
+            handled_failures=end.handled_failures,
+            reason=end.reason,
+            timed_out=self.timed_out,
+            scratch=end.scratch,
+            artifacts=end.artifacts,
+            params=self.params,
+        )
+        self._write_diary(result)
+        if self.options.raise_on_failure:
+            self._raise(end, report)
+        return result
+
+    def _report(self, end: RunEnd) -> RuntimeExecutionReport:
+        report = self.report if self.report is not None else RuntimeExecutionReport()
+        reader = self.stores.reader() if self.stores.reader is not None else None
+        try:
+            return fill_report(report, end, self.plan, self.params, reader=reader)
+        finally:
+            if reader is not None:
+                reader.close()
+
+    def _write_diary(self, result: RunResult) -> None:
+        wanted = self.options.diary
+        if wanted is None:
+            wanted = self.options.source == "cli" and self.settings.diary
+        if wanted:
+            folder = self.options.output_dir or Path("logs")
+            append_entry(
+                folder,
+                flow=self.plan.name,
+                trace_id=result.run_id,
+                status=result.status.value,
+                report=result.report,
+                inputs=summarize_inputs(self.params),
+            )
+
+    def _raise(self, end: RunEnd, report: RuntimeExecutionReport | None) -> None:
+        if end.interrupt is not None:
+            raise end.interrupt
+        if self._watch is not None and self._watch.received is not None:
+            raise KeyboardInterrupt(f"run {end.run_id} was cancelled")
+        if end.status is RunStatus.CANCELLED:
+            raise RunCancelled(
+                f"run {end.run_id} of flow {self.plan.name!r} was cancelled: {end.reason}",
+                report=report,
+            )
+        if report is not None:
+            node = f" at {report.node_path}" if report.node_path else ""
+            raise RunFailed(
+                f"flow {self.plan.name!r} failed{node}: {report.summary} (run {end.run_id})",
+                report=report,
+            )
+
+
+def _open_stores(options: RunOptions, settings: Settings) -> _Stores:
+    store = options.store
+    if store is False:
+        return _Stores(None, None, Path())
+    if store is not None and not isinstance(store, bool):
+        reader = getattr(store, "reader", None)
+        return _Stores(store, reader, Path())
+    path = options.db or database_for(Path.cwd(), settings)
+    durability = options.durability or settings.durability
+    from tailrace.store import SqliteTraceReader  # noqa: PLC0415 - runs without a store need none
+
+    return _Stores(
+        open_database(path, durability), lambda: SqliteTraceReader(path), path.resolve().parent
+    )
+
+
+def open_database(path: Path, durability: Any) -> SqliteStore:
+    """Return this process's store for a file; it is opened once and closed at exit."""
+    from tailrace.store import shared_store  # noqa: PLC0415 - runs without a store need none
+
+    return shared_store(path, durability=durability)

@@ -1,0 +1,80 @@
+"""What a run is asked for, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tailrace.engine import Echo
+from tailrace.model import Durability, Policy, RunStatus
+from tailrace.model.report import RuntimeExecutionReport
+from tailrace.ports import RunStore, Tracer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How to run a flow. None means: as the settings say."""
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict)
+    """``params``, ``scratch`` and ``payload`` to start with; any other keys are all params."""
+    policy: Policy | None = None
+    """Overrides the flow's policy; a node's own policy overrides this."""
+    db: Path | None = None
+    durability: Durability | None = None
+    store: RunStore | bool | None = None
+    """A store to write to; False: none at all; None: the database."""
+    tracers: Sequence[Tracer] = ()
+    source: str = "api"
+    """Where the run comes from: ``cli``, ``api``, ``http`` or ``test``."""
+    handle_signals: bool = True
+    """Turn SIGINT (and SIGTERM, when ``source`` is ``cli``) into a cancel, in the main thread."""
+    output_dir: Path | None = None
+    """Folder of the diary and of artifacts; None: ``logs`` and the folder of the database."""
+    diary: bool | None = None
+    """Write ``runtime_execution.log``; None: for runs from the command line."""
+    timeout: float | None = None
+    """Seconds after which the whole run is cancelled."""
+    raise_on_failure: bool = False
+    echo: Echo | None = None
+    """Where output of tasks goes besides the trace; None: where they wrote it."""
+    run_id: str | None = None
+    """Trace id for the run, 32 hex digits; None: a fresh one."""
+
+    def start_with(self) -> tuple[dict[str, Any], dict[str, Any], Any]:
+        """Return (params, scratch, payload) of the first moment."""
+        context = dict(self.context)
+        if set(context) <= {"params", "scratch", "payload"}:
+            params = dict(context.get("params") or {})
+            scratch = dict(context.get("scratch") or {})
+            return params | dict(self.params), scratch, context.get("payload")
+        return context | dict(self.params), {}, None
+
+
+@dataclass(slots=True, kw_only=True)
+class RunResult:
+    """How a run ended."""
+
+    status: RunStatus
+    run_id: str
+    output: Any
+    """The flow's output: that of its last node, or a mapping by name of several."""
+    outputs: Mapping[str, Any]
+    """Outputs of all finished nodes by name."""
+    report: RuntimeExecutionReport | None = None
+    """Why it failed; None when it did not."""
+    handled_failures: int = 0
+    reason: str = ""
+    """Why it was cancelled."""
+    timed_out: bool = False
+    """True when ``timeout`` of the whole run ended it."""
+    scratch: Mapping[str, Any] = field(default_factory=dict)
+    artifacts: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """True when the run completed."""
+        return self.status is RunStatus.COMPLETED

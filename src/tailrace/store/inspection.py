@@ -1,0 +1,93 @@
+"""What a store holds, and whether its file is sound."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tailrace.store.connection import open_reader
+from tailrace.store.fault import translated
+
+_COUNTS = """SELECT count(*), coalesce(sum(spans), 0), coalesce(sum(events), 0),
+(SELECT count(*) FROM checkpoint), min(start), max(start) FROM run"""
+_PROBLEMS_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreStats:
+    """Counts and sizes of one store. Instants are ns since the epoch, sizes bytes."""
+
+    path: Path
+    schema: int
+    runs: int
+    spans: int
+    events: int
+    checkpoints: int
+    size: int
+    """Bytes of the file and its write-ahead log."""
+    free: int
+    """Bytes of the file that hold nothing now."""
+    first_ns: int | None
+    """Start of the oldest run."""
+    last_ns: int | None
+    """Start of the newest run."""
+
+
+def inspect_store(path: Path) -> StoreStats:
+    """Return what the store holds.
+
+    Raises:
+        StoreError: there is no such file, or it cannot be read, is foreign, or too new.
+    """
+    with _reading(path) as db:
+        runs, spans, events, checkpoints, first, last = db.execute(_COUNTS).fetchone()
+        page = _number(db, "PRAGMA page_size")
+        free = _number(db, "PRAGMA freelist_count")
+        schema = _number(db, "PRAGMA user_version")
+    files = (path, path.with_name(f"{path.name}-wal"))
+    return StoreStats(
+        path=path,
+        schema=schema,
+        runs=runs,
+        spans=spans,
+        events=events,
+        checkpoints=checkpoints,
+        size=sum(file.stat().st_size for file in files if file.exists()),
+        free=free * page,
+        first_ns=first,
+        last_ns=last,
+    )
+
+
+def verify_store(path: Path) -> list[str]:
+    """Return what is wrong with the file: damaged pages, broken references; empty when sound.
+
+    Raises:
+        StoreError: there is no such file, or it cannot be read, is foreign, or too new.
+    """
+    with _reading(path) as db:
+        rows = db.execute(f"PRAGMA integrity_check({_PROBLEMS_SHOWN})").fetchall()
+        problems = [str(row[0]) for row in rows if row[0] != "ok"]
+        broken = db.execute("PRAGMA foreign_key_check").fetchmany(_PROBLEMS_SHOWN)
+        problems += [
+            f"row {row} of {table} refers to a row of {parent} that is gone"
+            for table, row, parent, _ in broken
+        ]
+    return problems
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    db = open_reader(path)
+    try:
+        with translated(path, "read"):
+            yield db
+    finally:
+        db.close()
+
+
+def _number(db: sqlite3.Connection, query: str) -> int:
+    return int(db.execute(query).fetchone()[0])

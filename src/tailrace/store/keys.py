@@ -1,0 +1,20 @@
+"""Where the rows of one run stand: each kind in one contiguous range of keys."""
+
+from __future__ import annotations
+
+from tailrace.model import SpanStatus
+
+NUMBER = (1 << 28) - 1
+"""Mask of the span's, event's or checkpoint's number within its key."""
+STATUS = (SpanStatus.UNSET, SpanStatus.OK, SpanStatus.ERROR)
+"""Span statuses by the number that stands for them in the file (OpenTelemetry's)."""
+
+
+def span_range(no: int) -> tuple[int, int]:
+    """Return the first and last key of a run's spans, events and checkpoints."""
+    return no << 28, ((no + 1) << 28) - 1
+
+
+def journal_range(no: int) -> tuple[int, int]:
+    """Return the first and last key of a run's journal."""
+    return no << 32, ((no + 1) << 32) - 1

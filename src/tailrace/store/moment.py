@@ -1,0 +1,80 @@
+"""One run at one moment of the file: its rows, and what is not in rows yet."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from tailrace.model import Checkpoint, Span, Trace
+from tailrace.store.load import (
+    SpanRows,
+    load_checkpoints,
+    load_events,
+    load_projection,
+    load_tail,
+)
+from tailrace.tracing.spans import interruption, to_event, to_span, to_summary
+from tailrace.tracing.state import Changes, EventAdded, RunState, SpanState
+
+_NOTHING = Changes([], [], [], [], [], [])
+
+
+class Moment:
+    """A run with the tail of its journal folded in.
+
+    The caller holds a read transaction for as long as it is used. With ``dead`` the run is shown
+    as the next writer will leave it: ended, INTERRUPTED.
+    """
+
+    def __init__(self, db: sqlite3.Connection, no: int, run: RunState, *, dead: bool) -> None:
+        self.run = run
+        self._db = db
+        self._no = no
+        self._newer: dict[int, SpanState] = {}
+        self._changes = _NOTHING
+        if run.end is None:
+            self._fold_tail(dead=dead)
+
+    def _fold_tail(self, *, dead: bool) -> None:
+        projection = load_projection(self._db, self._no)
+        if projection is None or projection.run is None:
+            return
+        self._newer = dict(projection.open)
+        projection.apply(load_tail(self._db, self._no))
+        if dead:
+            projection.apply([interruption(projection)])
+        self._changes = projection.drain()
+        self.run = projection.run
+
+    def trace(self, *, events: bool) -> Trace:
+        """Return the run with its spans in the order in which they opened."""
+        spans = dict(self._spans())
+        if self._changes.opened:
+            spans = dict(sorted(spans.items()))
+        for number, count in self._changes.dropped:
+            if number in spans:
+                spans[number].dropped_events += count
+        for event in self._events() if events else ():
+            if event.span in spans:
+                spans[event.span].events.append(to_event(event))
+        return Trace(run=to_summary(self.run), spans=list(spans.values()))
+
+    def _spans(self) -> Iterator[tuple[int, Span]]:
+        newer, run = self._newer, self.run
+        for row in SpanRows(self._db).select(self._no):
+            yield row.number, to_span(newer.get(row.number, row), run)
+        for span in self._changes.opened:
+            yield span.number, to_span(span, run)
+
+    def _events(self) -> Iterator[EventAdded]:
+        yield from load_events(self._db, self._no)
+        yield from self._changes.events
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Return the checkpoints in the order in which they were stored."""
+        stored = list(load_checkpoints(self._db, self._no))
+        newer = (
+            Checkpoint(path=kept.path, codec=kept.codec, body=kept.body, time_ns=kept.time)
+            for kept in self._changes.checkpoints
+        )
+        return [*stored, *newer]

@@ -1,0 +1,181 @@
+"""The read side of the SQLite store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tailrace.errors import NotFound
+from tailrace.model import Checkpoint, RunId, RunStatus, RunSummary, Trace
+from tailrace.store.connection import open_reader
+from tailrace.store.fault import translated
+from tailrace.store.liveness import is_alive, live_folder
+from tailrace.store.load import run_of, select_runs
+from tailrace.store.moment import Moment
+from tailrace.tracing.spans import to_summary
+from tailrace.tracing.state import RunState
+
+_PREFIX = re.compile(r"[0-9a-f]{1,32}")
+_SHOWN = 5
+"""Run ids shown when a prefix is not unique."""
+_OPEN_RUNS = """SELECT count(*) FROM run WHERE "end" IS NULL"""
+
+
+class SqliteTraceReader:
+    """Reads runs and traces; what a live run has not yet turned into rows is merged in.
+
+    Concurrency: never blocks a writer; a trace is one consistent moment of the file. A reader
+    serves one thread at a time.
+
+    Raises:
+        StoreError: there is no such file, or it cannot be read, is foreign, or too new.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = Path(path).absolute()
+        self._live = live_folder(self._path)
+        self._db = open_reader(self._path)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+
+    def runs(
+        self,
+        *,
+        limit: int = 50,
+        status: str | None = None,
+        flow: str | None = None,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+    ) -> list[RunSummary]:
+        """Return runs, newest first.
+
+        ``status`` is a value of ``RunStatus``, ``flow`` a flow's name. ``since_ns`` is inclusive,
+        ``until_ns`` exclusive; both are nanoseconds since the epoch.
+        """
+        conditions: list[str] = []
+        values: list[Any] = []
+        if status == RunStatus.INTERRUPTED:
+            conditions.append("r.status IN (?, ?)")  # the dead are RUNNING until a writer comes
+            values += [RunStatus.INTERRUPTED.value, RunStatus.RUNNING.value]
+        elif status is not None:
+            conditions.append("r.status = ?")
+            values.append(str(status))
+        if flow is not None:
+            conditions.append("r.flow IN (SELECT id FROM flow WHERE name = ?)")
+            values.append(flow)
+        if since_ns is not None:
+            conditions.append("r.start >= ?")
+            values.append(since_ns)
+        if until_ns is not None:
+            conditions.append("r.start < ?")
+            values.append(until_ns)
+        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+        with translated(self._path, "read"):
+            spare = self._db.execute(_OPEN_RUNS).fetchone()[0] if status is not None else 0
+            query = select_runs(where + "ORDER BY r.start DESC, r.no DESC LIMIT ?")
+            rows = self._db.execute(query, (*values, limit + spare)).fetchall()
+            runs = [self._stands(no, writer, run_of(columns)) for no, writer, *columns in rows]
+        wanted = [run for run in runs if status is None or run.status == status]
+        return [to_summary(run) for run in wanted[:limit]]
+
+    def _stands(self, no: int, writer: str, run: RunState) -> RunState:
+        """Return the run as it stands, INTERRUPTED when its process is gone."""
+        if run.end is not None or is_alive(self._live, writer):
+            return run
+        with self._snapshot():
+            now = self._select("WHERE r.no = ?", no)
+            if now is None:
+                return run
+            return Moment(self._db, no, now[2], dead=now[2].end is None).run
+
+    def resolve(self, prefix: str) -> RunId:
+        """Return the one run id with this prefix; ``@last`` and ``@last-failed`` are known too.
+
+        Raises:
+            NotFound: no run, or more than one, matches.
+        """
+        if prefix in {"@last", "@last-failed"}:
+            failed = prefix == "@last-failed"
+            newest = self.runs(limit=1, status=RunStatus.FAILED if failed else None)
+            if not newest:
+                raise self._not_found(f"no run has {'failed' if failed else 'started'} yet")
+            return newest[0].run_id
+        wanted = prefix.strip().lower()
+        if not _PREFIX.fullmatch(wanted):
+            raise self._not_found(f"{prefix!r} is no run id: those are 32 hex digits, or the first")
+        query = "SELECT run_id FROM run WHERE run_id >= ? AND run_id < ? ORDER BY run_id LIMIT ?"
+        with translated(self._path, "read"):
+            rows = self._db.execute(query, (wanted, wanted + "g", _SHOWN + 1)).fetchall()
+        matches: list[str] = [row[0] for row in rows]
+        if not matches:
+            raise self._not_found(f"no run id begins with {prefix!r}")
+        if len(matches) > 1:
+            shown = ", ".join(matches[:_SHOWN]) + (", …" if len(matches) > _SHOWN else "")
+            raise NotFound(
+                f"more than one run id begins with {prefix!r}: {shown}",
+                hint="give more digits",
+                details={"prefix": prefix, "matches": matches},
+            )
+        return RunId(matches[0])
+
+    def trace(self, run_id: RunId | str, *, events: bool = True) -> Trace:
+        """Return a run with its spans, the newest committed moment included.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        with self._moment(run_id) as moment:
+            return moment.trace(events=events)
+
+    def checkpoints(self, run_id: RunId | str) -> Iterator[Checkpoint]:
+        """Return the checkpoints of a run in the order of their storing; of a path the last counts.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        with self._moment(run_id) as moment:
+            return iter(moment.checkpoints())
+
+    @contextmanager
+    def _moment(self, run_id: str) -> Iterator[Moment]:
+        with self._snapshot():
+            no, writer, run = self._find(run_id)
+            if run.end is not None or is_alive(self._live, writer):
+                yield Moment(self._db, no, run, dead=False)
+                return
+        # Its process is gone, but may have ended the run after this snapshot: look once more.
+        with self._snapshot():
+            no, _, run = self._find(run_id)
+            yield Moment(self._db, no, run, dead=run.end is None)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        with translated(self._path, "read"):
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                with suppress(Exception):
+                    self._db.execute("ROLLBACK")
+
+    def _find(self, run_id: str) -> tuple[int, str, RunState]:
+        found = self._select("WHERE r.run_id = ?", run_id)
+        if found is None:
+            raise self._not_found(f"there is no run {run_id!r}")
+        return found
+
+    def _select(self, condition: str, value: Any) -> tuple[int, str, RunState] | None:
+        row = self._db.execute(select_runs(condition), (value,)).fetchone()
+        return None if row is None else (row[0], row[1], run_of(row[2:]))
+
+    def _not_found(self, message: str) -> NotFound:
+        return NotFound(
+            f"{message} in {self._path}",
+            hint="list the runs with: tailrace trace list",
+            details={"path": str(self._path)},
+        )

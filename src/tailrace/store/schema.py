@@ -1,0 +1,161 @@
+"""The schema of the store, as numbered steps that are never changed once released.
+
+Rows of one run stand together: ``span.id``, ``event.id`` and ``checkpoint.id`` are
+``run << 28 | number``, ``journal.id`` is ``run << 32 | sequence``. A checkpoint has the number of
+its span. The run is thus read off the key and costs no bytes.
+
+Most nodes succeed at their first attempt, between two writes. Such a node and its attempt are one
+row: ``span.attempt`` is the shape of the attempt, whose number is the next one and whose name,
+start and duration are the node's.
+
+Deleting a run deletes all rows of it: by a trigger over key ranges, so in every program, whatever
+its ``PRAGMA foreign_keys``, and without an index on each table. The foreign keys are declared all
+the same; ``PRAGMA foreign_key_check`` verifies them.
+
+The views have the names and columns of older programs. They show what has been projected.
+"""
+
+from __future__ import annotations
+
+_SPAN_ID = """printf('%08x%08x',
+  ((r.span_base >> 32) & 4294967295) + (((r.span_base & 4294967295) + {n}) >> 32) & 4294967295,
+  ((r.span_base & 4294967295) + {n}) & 4294967295)"""
+_TIME = (
+    "strftime('%Y-%m-%dT%H:%M:%S', {ns} / 1000000000, 'unixepoch')"
+    " || printf('.%06dZ', {ns} % 1000000000 / 1000)"
+)
+_ATTRIBUTES = """json_insert(
+  substr(h.attributes, 1, length(h.attributes) - 1)
+  || iif(h.attributes = '{}' OR coalesce(s.attributes, '{}') = '{}', '', ',')
+  || substr(coalesce(s.attributes, '{}'), 2),
+  iif(h.type IN ('node', 'container', 'iteration', 'branch'), '$."tailrace.node.path"', '$[#]'),
+  iif(s.path = '', s.name, s.path))"""
+_SPANS = """SELECT {span_id} AS span_id, r.run_id AS trace_id, {parent} AS parent_span_id,
+  f.name AS service_name, h.type AS kind, h.prefix || s.name AS name, {attributes} AS attributes,
+  {status} AS status, {error} AS error, {start} AS start_time, {end} AS end_time,
+  json_extract(h.attributes, '$."tailrace.policy"') AS policy_snapshot, {timeout} AS timeout
+FROM run AS r
+JOIN span AS s ON s.id BETWEEN r.no << 28 AND ((r.no + 1) << 28) - 1
+JOIN shape AS h ON h.id = {shape}
+JOIN flow AS f ON f.id = r.flow"""
+_NUMBER = "(s.id & 268435455)"
+_TIMES = {"start": _TIME.format(ns="s.start"), "end": _TIME.format(ns="(s.start + s.duration)")}
+_PARENT = f"""CASE WHEN s.parent > 0 THEN {_SPAN_ID.format(n="s.parent")}
+    ELSE nullif(r.parent_span_id, '') END"""
+_STATUS = "CASE WHEN s.status = 2 THEN 'ERROR' WHEN s.duration IS NULL THEN 'RUNNING' ELSE 'OK' END"
+_SPANS_HAVING_ROWS = _SPANS.format(
+    span_id=_SPAN_ID.format(n=_NUMBER),
+    parent=_PARENT,
+    attributes=_ATTRIBUTES,
+    status=_STATUS,
+    error="iif(s.status = 2, s.message, NULL)",
+    timeout="coalesce(json_extract(s.attributes, '$.timeout'), 0)",
+    shape="s.shape",
+    **_TIMES,
+)
+_ONLY_ATTEMPTS = _SPANS.format(
+    span_id=_SPAN_ID.format(n=f"{_NUMBER} + 1"),
+    parent=_SPAN_ID.format(n=_NUMBER),
+    attributes="h.attributes",
+    status="'OK'",
+    error="NULL",
+    timeout="0",
+    shape="s.attempt",
+    **_TIMES,
+)
+_VERSION_1 = (
+    """CREATE TABLE flow (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL,
+  hash TEXT NOT NULL,
+  source TEXT NOT NULL,
+  UNIQUE (name, hash, source)
+)""",
+    """CREATE TABLE run (
+  no INTEGER PRIMARY KEY AUTOINCREMENT,
+  run_id TEXT NOT NULL UNIQUE,
+  flow INTEGER NOT NULL REFERENCES flow (id),
+  source TEXT NOT NULL,
+  status TEXT NOT NULL,
+  start INTEGER NOT NULL,
+  "end" INTEGER,
+  span_base INTEGER NOT NULL,
+  parent_span_id TEXT NOT NULL DEFAULT '',
+  writer TEXT NOT NULL,
+  shapes BLOB,
+  spans INTEGER NOT NULL DEFAULT 0,
+  events INTEGER NOT NULL DEFAULT 0,
+  failed_node TEXT NOT NULL DEFAULT '',
+  reason TEXT NOT NULL DEFAULT '',
+  handled_failures INTEGER NOT NULL DEFAULT 0
+)""",
+    "CREATE INDEX run_start ON run (start)",
+    "CREATE INDEX run_status ON run (status, start)",
+    "CREATE INDEX run_flow ON run (flow, start)",
+    """CREATE INDEX run_open ON run (no) WHERE "end" IS NULL""",
+    """CREATE TABLE shape (
+  id INTEGER PRIMARY KEY,
+  type TEXT NOT NULL,
+  construct TEXT NOT NULL,
+  task TEXT NOT NULL,
+  prefix TEXT NOT NULL,
+  attributes TEXT NOT NULL,
+  UNIQUE (type, construct, task, attributes)
+)""",
+    """CREATE TABLE span (
+  id INTEGER PRIMARY KEY,
+  run INTEGER AS (id >> 28) VIRTUAL REFERENCES run (no),
+  parent INTEGER NOT NULL,
+  shape INTEGER NOT NULL REFERENCES shape (id),
+  name TEXT NOT NULL,
+  path TEXT NOT NULL,
+  start INTEGER NOT NULL,
+  duration INTEGER,
+  status INTEGER NOT NULL DEFAULT 0,
+  message TEXT NOT NULL DEFAULT '',
+  attributes TEXT,
+  dropped INTEGER NOT NULL DEFAULT 0,
+  attempt INTEGER REFERENCES shape (id)
+)""",
+    """CREATE TABLE event (
+  id INTEGER PRIMARY KEY,
+  run INTEGER AS (id >> 28) VIRTUAL REFERENCES run (no),
+  span INTEGER NOT NULL,
+  time INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  attributes TEXT NOT NULL
+)""",
+    """CREATE TABLE checkpoint (
+  id INTEGER PRIMARY KEY REFERENCES span (id),
+  codec TEXT NOT NULL,
+  body BLOB NOT NULL
+)""",
+    """CREATE TABLE journal (
+  id INTEGER PRIMARY KEY,
+  body BLOB NOT NULL
+)""",
+    """CREATE TRIGGER run_deleted AFTER DELETE ON run BEGIN
+  DELETE FROM checkpoint WHERE id BETWEEN old.no << 28 AND ((old.no + 1) << 28) - 1;
+  DELETE FROM event WHERE id BETWEEN old.no << 28 AND ((old.no + 1) << 28) - 1;
+  DELETE FROM span WHERE id BETWEEN old.no << 28 AND ((old.no + 1) << 28) - 1;
+  DELETE FROM journal WHERE id BETWEEN old.no << 32 AND ((old.no + 1) << 32) - 1;
+END""",
+    f"""CREATE VIEW runs AS
+SELECT r.run_id, f.name AS flow, f.name AS pipeline_name, r.status,
+  {_TIME.format(ns="r.start")} AS start_time, {_TIME.format(ns='r."end"')} AS end_time,
+  {_TIME.format(ns="r.start")} AS created_at,
+  {_TIME.format(ns='coalesce(r."end", r.start)')} AS updated_at,
+  r.failed_node, r.reason, r.spans, r.handled_failures, r.source,
+  f.hash AS flow_hash, f.source AS flow_source
+FROM run AS r JOIN flow AS f ON f.id = r.flow""",  # noqa: S608 - constant text
+    f"""CREATE VIEW spans AS
+{_SPANS_HAVING_ROWS}
+UNION ALL
+{_ONLY_ATTEMPTS}""",
+    """CREATE VIEW traces AS
+SELECT span_id, trace_id AS run_id, parent_span_id, name, start_time, end_time,
+  attributes AS attributes_json
+FROM spans""",
+)
+STEPS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+"""Statements that lead from each schema version to the next; version 0 is an empty file."""

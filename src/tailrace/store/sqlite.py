@@ -1,0 +1,145 @@
+"""The store of a process: one file, one writer, any number of runs."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from contextlib import suppress
+from pathlib import Path
+
+from tailrace.errors import StoreError
+from tailrace.model import Durability, RunId
+from tailrace.store.flusher import Flusher
+from tailrace.store.journal import SqliteJournal
+from tailrace.store.recovery import recover
+from tailrace.store.writer import Writer
+
+
+class SqliteStore:
+    """Runs in one SQLite file.
+
+    Concurrency: runs of any number of threads share the one connection; any number of processes
+    may write the same file, and readers never block them. A forked child gets a connection of its
+    own with its first run; its parent's journals are closed to it.
+
+    Opening the file ends the runs of processes that died (INTERRUPTED).
+
+    Raises:
+        StoreError: the file cannot be opened, is foreign, or newer than this program.
+    """
+
+    def __init__(self, path: Path | str, *, durability: Durability = Durability.PROCESS) -> None:
+        self.path = Path(path).absolute()
+        self.durability = durability
+        self._journals: set[SqliteJournal] = set()
+        self._lock = threading.Lock()
+        self._flusher: Flusher | None = None
+        self._writer: Writer | None = None
+        self._closed = False
+        self._ready()
+        _STORES.add(self)
+
+    @property
+    def is_closed(self) -> bool:
+        """True once ``close`` was called."""
+        return self._closed
+
+    def open_journal(self, run_id: RunId) -> SqliteJournal:
+        """Return the journal of a new run; its first append writes the run's row.
+
+        Raises:
+            StoreError: the store is closed, or cannot be opened.
+        """
+        with self._lock:
+            writer = self._ready()
+            if self._flusher is None:
+                self._flusher = Flusher(self._flush)
+            journal = SqliteJournal(run_id, writer, self._flusher, self._journals.discard)
+            self._journals.add(journal)
+            return journal
+
+    def close(self) -> None:
+        """Close open journals, write what waits, and let the file go. Closing twice is fine.
+
+        Raises:
+            StoreError: something could not be written.
+        """
+        with self._lock:
+            self._closed = True
+            if self._flusher is not None:
+                self._flusher.stop()
+                self._flusher = None
+            writer, self._writer = self._writer, None
+            if writer is None:
+                return
+            try:
+                for journal in tuple(self._journals):
+                    journal.close()
+            finally:
+                writer.close()
+
+    def _ready(self) -> Writer:
+        if self._closed:
+            raise StoreError(f"the store {self.path} is closed")
+        if self._writer is None:
+            writer = Writer(self.path, self.durability)
+            try:
+                recover(writer)
+            except BaseException:
+                writer.close()
+                raise
+            self._writer = writer
+        return self._writer
+
+    def _flush(self) -> None:
+        for journal in tuple(self._journals):
+            journal.flush()
+
+    def _after_fork(self) -> None:
+        """Start afresh in a child: the connection, the locks and the thread are the parent's."""
+        self._lock = threading.Lock()
+        self._flusher = None
+        if self._writer is not None:
+            self._writer.leave_to_parent()
+            self._writer = None
+        for journal in self._journals:
+            journal.abandon()
+        self._journals = set()
+
+
+_STORES: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
+_SHARED: dict[tuple[Path, Durability], SqliteStore] = {}
+_SHARED_LOCK = threading.Lock()
+
+
+def shared_store(path: Path | str, *, durability: Durability = Durability.PROCESS) -> SqliteStore:
+    """Return this process's store for a file; opened once, closed at exit.
+
+    Raises:
+        StoreError: the file cannot be opened, is foreign, or newer than this program.
+    """
+    key = (Path(path).resolve(), durability)
+    with _SHARED_LOCK:
+        store = _SHARED.get(key)
+        if store is None or store.is_closed:
+            store = _SHARED[key] = SqliteStore(key[0], durability=durability)
+        return store
+
+
+@atexit.register
+def _close_shared() -> None:
+    for store in _SHARED.values():
+        with suppress(StoreError):
+            store.close()
+
+
+def _after_fork() -> None:
+    global _SHARED_LOCK  # noqa: PLW0603 - the parent may hold the old one
+    _SHARED_LOCK = threading.Lock()
+    for store in tuple(_STORES):
+        store._after_fork()  # noqa: SLF001 - the module's own class
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,119 @@
+"""A store in memory: the same records, the same projection, nothing on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tailrace.errors import NotFound
+from tailrace.model import AnyRecord, Checkpoint, RunId, RunStatus, RunSummary, Trace
+from tailrace.tracing.spans import Spans, fold, to_summary
+
+
+class MemoryJournal:
+    """Keeps the records of one run."""
+
+    def __init__(self, records: list[AnyRecord]) -> None:
+        self._records = records
+
+    def append(self, records: Sequence[AnyRecord]) -> None:
+        """Keep the records; durable as long as the process."""
+        self._records.extend(records)
+
+    def note(self, record: AnyRecord) -> None:
+        """Keep one record; appending to a list is atomic."""
+        self._records.append(record)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class MemoryStore:
+    """Keeps runs for as long as it lives; store and reader in one.
+
+    Records are folded into spans when they are read, so writing costs almost nothing.
+    """
+
+    def __init__(self) -> None:
+        self._runs: dict[RunId, list[AnyRecord]] = {}
+
+    def open_journal(self, run_id: RunId) -> MemoryJournal:
+        """Return the journal of a new run."""
+        records: list[AnyRecord] = []
+        self._runs[run_id] = records
+        return MemoryJournal(records)
+
+    def reader(self) -> MemoryStore:
+        """Return the read side."""
+        return self
+
+    def records(self, run_id: RunId) -> list[AnyRecord]:
+        """Return the journal of a run."""
+        return list(self._of(run_id))
+
+    def _of(self, run_id: RunId) -> list[AnyRecord]:
+        try:
+            return self._runs[run_id]
+        except KeyError:
+            raise NotFound(f"no run {run_id!r} in this store") from None
+
+    def _fold(self, run_id: RunId) -> Spans:
+        return fold(tuple(self._of(run_id)))
+
+    def runs(
+        self,
+        *,
+        limit: int = 50,
+        status: str | None = None,
+        flow: str | None = None,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+    ) -> list[RunSummary]:
+        """Return runs, newest first."""
+        found: list[RunSummary] = []
+        for run_id in sorted(self._runs, reverse=True):
+            state = self._fold(run_id).run
+            if state is None:
+                continue
+            run = to_summary(state)
+            if status is not None and run.status != status:
+                continue
+            if flow is not None and run.flow != flow:
+                continue
+            if since_ns is not None and run.start_ns < since_ns:
+                continue
+            if until_ns is not None and run.start_ns >= until_ns:
+                continue
+            found.append(run)
+            if len(found) == limit:
+                break
+        return found
+
+    def resolve(self, prefix: str) -> RunId:
+        """Return the one run id with this prefix; ``@last`` and ``@last-failed`` are known too."""
+        if prefix in {"@last", "@last-failed"}:
+            status = RunStatus.FAILED if prefix == "@last-failed" else None
+            runs = self.runs(limit=1, status=status)
+            matches = [run.run_id for run in runs]
+        else:
+            matches = [run_id for run_id in self._runs if run_id.startswith(prefix)]
+        if len(matches) != 1:
+            raise NotFound(f"{len(matches)} runs match {prefix!r}")
+        return matches[0]
+
+    def trace(self, run_id: RunId | str, *, events: bool = True) -> Trace:
+        """Return a run with its spans."""
+        try:
+            trace = self._fold(RunId(run_id)).trace()
+        except LookupError as error:
+            raise NotFound(f"run {run_id!r} has not started") from error
+        if not events:
+            for span in trace.spans:
+                span.events.clear()
+        return trace
+
+    def checkpoints(self, run_id: RunId | str) -> Iterator[Checkpoint]:
+        """Return the checkpoints of a run; of one path the last counts."""
+        return iter(self._fold(RunId(run_id)).checkpoints())
+
+    def close(self) -> None:
+        """Do nothing; the runs stay readable."""

@@ -1,0 +1,177 @@
+"""Projected state as the spans, runs and checkpoints that readers get."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tailrace.model import (
+    AnyRecord,
+    Checkpoint,
+    RunFinished,
+    RunId,
+    RunStatus,
+    RunSummary,
+    Span,
+    SpanEvent,
+    SpanId,
+    SpanType,
+    Trace,
+    span_id,
+)
+from tailrace.tracing.projection import INTERRUPTED, Projection
+from tailrace.tracing.state import Changes, EventAdded, RunState, SpanState
+
+_WITH_PATH = frozenset({SpanType.NODE, SpanType.CONTAINER, SpanType.ITERATION, SpanType.BRANCH})
+
+
+def to_span(state: SpanState, run: RunState) -> Span:
+    """Return the span as readers get it; its attributes are a copy."""
+    shape = state.shape
+    attributes = dict(shape.attributes)
+    if shape.type in _WITH_PATH:
+        attributes["tailrace.node.path"] = state.path or state.name
+    attributes.update(state.attributes)
+    parent = None
+    if state.parent:
+        parent = span_id(run.span_base, state.parent)
+    elif run.parent_span_id:
+        parent = SpanId(run.parent_span_id)
+    return Span(
+        trace_id=RunId(run.run_id),
+        span_id=span_id(run.span_base, state.number),
+        parent_id=parent,
+        name=shape.prefix + state.name,
+        type=shape.type,
+        start_ns=state.start,
+        end_ns=state.end,
+        status=state.status,
+        message=state.message,
+        attributes=attributes,
+        dropped_events=state.dropped,
+    )
+
+
+def to_event(event: EventAdded) -> SpanEvent:
+    """Return the event as readers get it."""
+    return SpanEvent(time_ns=event.time, name=event.name, attributes=event.attributes)
+
+
+def to_summary(run: RunState) -> RunSummary:
+    """Return the run as one line of a list."""
+    return RunSummary(
+        run_id=RunId(run.run_id),
+        flow=run.flow,
+        status=run.status,
+        start_ns=run.start,
+        end_ns=run.end,
+        spans=run.spans,
+        failed_node=run.failed_node,
+        reason=run.reason,
+        flow_hash=run.flow_hash,
+        flow_source=run.flow_source,
+        source=run.source,
+        handled_failures=run.handled_failures,
+    )
+
+
+def interruption(projection: Projection) -> RunFinished:
+    """Return the record that ends a run whose process has died, at its last sign of life."""
+    return RunFinished(projection.latest, RunStatus.INTERRUPTED, reason=INTERRUPTED)
+
+
+@dataclass(slots=True)
+class SpanChanges:
+    """What an ``apply`` did: parents start before their children and end after them.
+
+    A span that started and ended at once is in both lists.
+    """
+
+    started: list[Span] = field(default_factory=list)
+    ended: list[Span] = field(default_factory=list)
+
+
+class Spans:
+    """Folds records into spans as they happen, for live views and for the store in memory.
+
+    Args:
+        keep: whether spans that ended, and checkpoints, are kept for ``trace`` and
+            ``checkpoints``; without it memory holds the open spans only.
+    """
+
+    def __init__(self, *, keep: bool = True) -> None:
+        self._projection = Projection()
+        self._keep = keep
+        self._spans: dict[int, Span] = {}
+        self._checkpoints: list[Checkpoint] = []
+
+    @property
+    def run(self) -> RunState | None:
+        """The run as it stands; None before its first record."""
+        return self._projection.run
+
+    def apply(self, records: Iterable[AnyRecord]) -> SpanChanges:
+        """Fold the records in and return the spans that started and ended."""
+        self._projection.apply(records)
+        changes = self._projection.drain()
+        result = SpanChanges()
+        run = self._projection.run
+        if run is None:
+            return result
+        for state in changes.opened:
+            span = to_span(state, run)
+            self._spans[state.number] = span
+            result.started.append(span)
+        for state in changes.changed:
+            self._refresh(state, run)
+        self._add_events(changes)
+        over = [state for state in (*changes.opened, *changes.changed) if state.end is not None]
+        over.sort(key=lambda state: (state.end, -state.number))
+        result.ended = [self._spans[state.number] for state in over]
+        if not self._keep:
+            for state in over:
+                del self._spans[state.number]
+        return result
+
+    def _refresh(self, state: SpanState, run: RunState) -> None:
+        span, new = self._spans[state.number], to_span(state, run)
+        span.end_ns, span.status, span.message = new.end_ns, new.status, new.message
+        span.attributes, span.dropped_events = new.attributes, new.dropped_events
+
+    def _add_events(self, changes: Changes) -> None:
+        for event in changes.events:
+            span = self._spans.get(event.span)
+            if span is not None:
+                span.events.append(to_event(event))
+        for number, count in changes.dropped:
+            span = self._spans.get(number)
+            if span is not None:
+                span.dropped_events += count
+        if self._keep:
+            self._checkpoints.extend(
+                Checkpoint(path=kept.path, codec=kept.codec, body=kept.body, time_ns=kept.time)
+                for kept in changes.checkpoints
+            )
+
+    def trace(self) -> Trace:
+        """Return the run with its spans so far, in the order in which they opened.
+
+        Raises:
+            LookupError: no run has started.
+        """
+        run = self._projection.run
+        if run is None:
+            raise LookupError("no run has started")
+        spans = [span for _, span in sorted(self._spans.items())]
+        return Trace(run=to_summary(run), spans=spans)
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Return the checkpoints so far, oldest first; of one path the last one counts."""
+        return list(self._checkpoints)
+
+
+def fold(records: Iterable[AnyRecord]) -> Spans:
+    """Return the spans of all these records."""
+    spans = Spans()
+    spans.apply(records)
+    return spans

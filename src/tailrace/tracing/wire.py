@@ -1,0 +1,44 @@
+"""Journal records as bytes: one MessagePack array per append."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from tailrace.model import AnyRecord
+from tailrace.tracing.attributes import plain
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER: msgspec.msgpack.Decoder[list[AnyRecord]] = msgspec.msgpack.Decoder(list[AnyRecord])
+
+
+def encode_into(records: Sequence[AnyRecord], buffer: bytearray) -> None:
+    """Replace the buffer's content by the records; values MessagePack lacks become text."""
+    try:
+        _ENCODER.encode_into(records, buffer)
+    except Exception:  # noqa: BLE001 - a user's attribute may hold anything
+        _ENCODER.encode_into([_reduced(record) for record in records], buffer)
+
+
+def encode(records: Sequence[AnyRecord]) -> bytes:
+    """Return the records as bytes; values that MessagePack lacks become text."""
+    buffer = bytearray()
+    encode_into(records, buffer)
+    return bytes(buffer)
+
+
+def decode(body: bytes) -> list[AnyRecord]:
+    """Return the records.
+
+    Raises:
+        msgspec.DecodeError: the bytes are no records.
+    """
+    return _DECODER.decode(body)
+
+
+def _reduced(record: AnyRecord) -> Any:
+    values = [getattr(record, name) for name in record.__struct_fields__]
+    kept = [value if isinstance(value, bytes) else plain(value) for value in values]
+    return [record.__struct_config__.tag, *kept]

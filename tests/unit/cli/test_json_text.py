@@ -1,0 +1,59 @@
+import datetime as dt
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailrace.cli.json_text import compact, pretty
+
+
+@dataclass
+class Point:
+    x: int
+    y: int
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a": (1, 2)}, '{"a": [1, 2]}'),
+        ({1: "x", None: "y"}, '{"1": "x", "None": "y"}'),
+        ({"b", "a"}, '["a", "b"]'),
+        (math.nan, '"nan"'),
+        (dt.date(2026, 11, 21), '"2026-11-21"'),
+        (Path("a/b"), '"a/b"'),
+        (Point(1, 2), '{"x": 1, "y": 2}'),
+        ("請求書", '"請求書"'),
+    ],
+)
+def test_values_that_json_lacks_get_their_nearest_form(value: Any, text: str) -> None:
+    assert compact(value) == text
+
+
+def test_integers_beyond_what_python_prints_are_written_in_hex() -> None:
+    assert compact(1 << 20_000) == json.dumps(hex(1 << 20_000))
+
+
+def test_a_value_that_holds_itself_ends() -> None:
+    value: list[Any] = []
+    value.append(value)
+    assert compact(value).startswith("[[[")
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_json_values_come_back_unchanged(value: Any) -> None:
+    assert json.loads(pretty(value)) == value

@@ -1,0 +1,219 @@
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tailrace.cli.terminal import Terminal
+from tailrace.cli.trace_rows import View, build_branches
+from tailrace.cli.tree_text import render_tree
+from tailrace.cli.width import cells
+from tailrace.model import RunStatus
+
+Screen = Callable[..., Terminal]
+DURATION = re.compile(r" +(\d[\d.]*) (ms|s)\b")
+
+
+def draw(journal: Any, terminal: Terminal, *, bars: bool = False, **view: Any) -> list[str]:
+    trace = journal.trace()
+    return render_tree(build_branches(trace, View(**view)), terminal, now_ns=journal.now, bars=bars)
+
+
+def shape(lines: list[str]) -> list[str]:
+    return [DURATION.sub("", line).rstrip() for line in lines]
+
+
+def test_a_linear_flow_is_three_children_in_order(journal: Any, screen: Screen) -> None:
+    for name in ("fetch", "parse", "load"):
+        journal.node(name)
+    journal.end()
+    assert shape(draw(journal, screen())) == ["✔ nightly", "├─ ✔ fetch", "├─ ✔ parse", "└─ ✔ load"]
+
+
+def test_a_loop_shows_its_iterations_and_what_they_ran(journal: Any, screen: Screen) -> None:
+    loop = journal.open("container", "foreach", "each")
+    for index in range(3):
+        iteration = journal.open("iteration", "foreach", f"each[{index}]", loop)
+        journal.node("load", iteration)
+        journal.close(iteration)
+    journal.close(loop, count=3)
+    journal.end()
+    lines = shape(draw(journal, screen()))
+    assert lines[1].endswith("foreach · 3 iterations")
+    assert lines[2:] == [
+        "   ├─ ✔ each[0]",
+        "   │  └─ ✔ load",
+        "   ├─ ✔ each[1]",
+        "   │  └─ ✔ load",
+        "   └─ ✔ each[2]",
+        "      └─ ✔ load",
+    ]
+
+
+def test_only_the_branch_that_ran_hangs_under_a_switch(journal: Any, screen: Screen) -> None:
+    switch = journal.open("container", "switch", "mode")
+    branch = journal.open("branch", "switch", "mode:fast", switch)
+    journal.node("run_fast", branch)
+    journal.close(branch)
+    journal.close(switch, executed_branch_key="fast")
+    journal.end()
+    lines = shape(draw(journal, screen()))
+    assert "switch · branch fast" in lines[1]
+    assert lines[2:] == ["   └─ ✔ mode:fast", "      └─ ✔ run_fast"]
+
+
+def test_a_failure_says_why_and_where_under_its_node_only(journal: Any, screen: Screen) -> None:
+    journal.node("fetch")
+    journal.node("transform", failure=journal.failure)
+    journal.skip("load", "needs transform")
+    journal.end(RunStatus.FAILED)
+    lines = draw(journal, screen())
+    assert shape(lines)[:1] == ["✘ nightly"]
+    assert lines[3:5] == [
+        "│    ValueError: bad row 17",
+        "│    at etl/tasks.py:41  rows.append(parse(row))",
+    ]
+    assert sum("bad row 17" in line for line in lines) == 1
+    assert lines[-1].startswith("└─ ⏭ load")
+    assert lines[-1].endswith("skipped: needs transform")
+
+
+def test_attempts_are_lines_only_when_there_was_more_than_one(journal: Any, screen: Screen) -> None:
+    spans = journal.retry(journal.start("transform"))
+    journal.finish(spans)
+    journal.end()
+    lines = draw(journal, screen())
+    assert lines[1].startswith("└─ ✔ transform")
+    assert lines[1].endswith("2 attempts")
+    assert lines[2].startswith("   ├─ ✘ attempt 1")
+    assert lines[2].endswith("ValueError")
+    assert lines[3].endswith("after 0.5 s")
+
+
+def test_log_lines_are_shown_on_request(journal: Any, screen: Screen) -> None:
+    spans = journal.start("fetch")
+    journal.log(spans[1], "got \x1b[31m3 rows")
+    journal.finish(spans)
+    journal.end()
+    assert not any("3 rows" in line for line in draw(journal, screen()))
+    shown = [line for line in draw(journal, screen(), events=True) if "rows" in line]
+    assert [line.strip() for line in shown] == ["log: INFO got \\x1b[31m3 rows"]
+
+
+def test_many_iterations_are_folded_but_failed_ones_stay(journal: Any, screen: Screen) -> None:
+    loop = journal.open("container", "foreach", "each")
+    for index in range(10_000):
+        failure = journal.failure if index in (7_000, 7_001, 7_002, 7_003) else None
+        iteration = journal.open("iteration", "foreach", f"each[{index}]", loop)
+        journal.close(iteration, failure)
+    journal.close(loop, count=10_000)
+    journal.end()
+    lines = draw(journal, screen())
+    assert len(lines) < 25
+    assert "each[7002]" in "".join(lines)
+    assert "… 9,992 more iterations, 1 of them failed" in lines[-1]
+    assert len(draw(journal, screen(), fold=False)) > 10_000
+
+
+def test_errors_only_keeps_what_failed_and_what_it_is_part_of(journal: Any, screen: Screen) -> None:
+    group = journal.open("container", "all", "all")
+    journal.node("good", group)
+    journal.node("bad", group, journal.failure)
+    journal.close(group, journal.failure)
+    journal.node("other")
+    journal.end(RunStatus.FAILED)
+    labels = [line.split()[-1] for line in shape(draw(journal, screen(), errors_only=True))]
+    assert "good" not in labels
+    assert "other" not in labels
+    assert {"nightly", "all", "bad"} <= set(labels)
+
+
+def test_depth_counts_levels_under_the_run(journal: Any, screen: Screen) -> None:
+    loop = journal.open("container", "repeat", "three")
+    journal.close(journal.open("iteration", "repeat", "three[0]", loop))
+    journal.close(loop)
+    journal.end()
+    assert len(draw(journal, screen(), depth=0)) == 1
+    assert len(draw(journal, screen(), depth=1)) == 2
+    assert len(draw(journal, screen())) == 3
+
+
+def test_an_open_span_runs_in_a_live_run_and_is_interrupted_in_a_dead_one(
+    journal: Any, screen: Screen
+) -> None:
+    spans = journal.start("fetch")
+    journal.progress(spans[1], 71, 120)
+    live = draw(journal, screen())
+    assert live[1].startswith("└─ ● fetch")
+    assert live[1].endswith("71/120")
+    journal.end(RunStatus.INTERRUPTED)
+    dead = draw(journal, screen())
+    assert dead[1].startswith("└─ ↯ fetch")
+    assert "interrupted" in dead[1]
+
+
+def test_attributes_are_shown_by_name(journal: Any, screen: Screen) -> None:
+    journal.node("fetch")
+    journal.end()
+    assert "task=tasks:run" in draw(journal, screen(), attributes=("task",))[1]
+
+
+def test_a_waterfall_places_every_bar_in_the_time_of_the_run(journal: Any, screen: Screen) -> None:
+    for name in ("first", "second"):
+        spans = journal.start(name)
+        journal.tick(500)
+        journal.finish(spans)
+    journal.end()
+    lines = draw(journal, screen(80), bars=True)
+    first, second = (re.search(r"[█·]{10,}", line) for line in lines[1:])
+    assert first is not None
+    assert second is not None
+    assert first[0].startswith("█")
+    assert second[0].endswith("█")
+    assert first[0].count("█") + second[0].count("█") <= len(first[0]) + 2
+
+
+def test_ascii_terminals_get_ascii_only(journal: Any, screen: Screen) -> None:
+    journal.node("fetch")
+    journal.skip("load", "no reason")
+    loop = journal.open("container", "foreach", "each")
+    for index in range(30):
+        journal.close(journal.open("iteration", "foreach", f"each[{index}]", loop))
+    journal.close(loop, count=30)
+    journal.end()
+    lines = draw(journal, screen(unicode=False), bars=True)
+    assert all(line.isascii() for line in lines)
+    assert lines[1].startswith("|- + fetch")
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 200])
+@pytest.mark.parametrize("bars", [False, True])
+def test_every_line_fits_whatever_the_names_hold(
+    journal: Any, screen: Screen, width: int, bars: bool
+) -> None:
+    for name in (
+        "外部API呼出の非常に長い名前",
+        "👩\u200d👩\u200d👧 family",
+        "مرحبا بالعالم",
+        "x\x1b[31my\u202ez",
+        "long" * 40,
+    ):
+        journal.node(name, failure=journal.failure)
+    journal.end(RunStatus.FAILED)
+    lines = draw(journal, screen(width), bars=bars)
+    assert all(cells(line) <= width for line in lines)
+    assert not any(sign in "".join(lines) for sign in "\x1b\u202e")
+
+
+def test_a_very_deep_trace_is_drawn_without_recursion(journal: Any, screen: Screen) -> None:
+    parent = 1
+    opened = []
+    for depth in range(3_000):
+        parent = journal.open("container", "all", f"all_{depth}", parent)
+        opened.append(parent)
+    for span in reversed(opened):
+        journal.close(span)
+    journal.end()
+    lines = draw(journal, screen(80))
+    assert len(lines) == 3_001
+    assert all(cells(line) <= 80 for line in lines)
