@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def _prose(usage: str, text: str) -> Iterator[str]:
     yield usage.strip()
     yield "```"
     in_code = False
-    for line in ["", *text.strip().splitlines()]:
+    for line in ["", *cleandoc(text).splitlines()]:
         indented = line.startswith("  ")
         if indented != in_code:
             yield "```text" if indented else "```"

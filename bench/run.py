@@ -16,6 +16,7 @@ from pathlib import Path
 from row import Row
 from suites import SUITES, Bench
 
+START, END = "<!-- results -->", "<!-- end of results -->"
 STATE = Path(__file__).resolve().parent.parent / ".tailrace"
 
 
@@ -29,11 +30,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name in options.suites or SUITES:
             print(f"measuring {name} …", file=sys.stderr)
             rows.extend(SUITES[name](bench))
+    lines = [machine(), "", *table(rows)]
     if options.json:
         body = {"machine": machine(), "rows": [_to_dict(row) for row in rows]}
         print(json.dumps(body, ensure_ascii=False, indent=2))
     else:
-        print("\n".join([machine(), "", *table(rows)]))
+        print("\n".join(lines))
+    if options.page is not None:
+        write_results(options.page, lines)
     missed = any(row.is_met is False for row in rows)
     return 1 if missed and options.strict else 0
 
@@ -50,11 +54,19 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         default=STATE,
         help="where to put the databases; a real disk, not one in memory (%(default)s)",
     )
+    parser.add_argument("--page", type=Path, help="write the results into this page, too")
     options = parser.parse_args(argv)
     unknown = [name for name in options.suites if name not in SUITES]
     if unknown:
         parser.error(f"no suite {unknown[0]!r} (known: {', '.join(SUITES)})")
     return options
+
+
+def write_results(page: Path, lines: Sequence[str]) -> None:
+    """Replace what stands between the two marks of a Markdown page."""
+    before, _, rest = page.read_text("utf-8").partition(START)
+    after = rest.partition(END)[2]
+    page.write_text("\n".join([f"{before}{START}", "", *lines, "", f"{END}{after}"]), "utf-8")
 
 
 def machine() -> str:

@@ -29,13 +29,6 @@ class Day(TypedDict):
     weather: str
 
 
-class Year(TypedDict):
-    """The days of one year."""
-
-    year: int
-    days: list[Day]
-
-
 class Summary(TypedDict):
     """What is kept of one year; months are January to December."""
 
@@ -130,18 +123,18 @@ def _number(column: str, text: str) -> float:
         raise ValueError(f"{column} is {text!r}; expected a number ({NUMBERS[column]})") from None
 
 
-def by_year(validate: list[Day]) -> list[Year]:
-    """Return the days, one group per year."""
+def by_year(validate: list[Day]) -> dict[int, list[Day]]:
+    """Return the days of each year; the loop over them names its iterations by year."""
     groups = groupby(validate, key=lambda day: int(day["date"][:4]))
-    return [Year(year=year, days=list(days)) for year, days in groups]
+    return {year: list(days) for year, days in groups}
 
 
-def aggregate(year: Year) -> Summary:
+def aggregate(year: tuple[int, list[Day]]) -> Summary:
     """Return the figures of one year; the loop runs this for several years at once."""
-    days = year["days"]
+    number, days = year
     months = [[day for day in days if int(day["date"][5:7]) == month] for month in range(1, 13)]
     return Summary(
-        year=year["year"],
+        year=number,
         days=len(days),
         precipitation=round(sum(day["precipitation"] for day in days), 1),
         wet_days=sum(day["precipitation"] > 0 for day in days),

@@ -2,7 +2,7 @@
 
 Any number of processes may append at once: each entry is a single write to a file opened for
 appending. A line that was torn by a crash or a full disk is passed over when reading, and never
-swallows the next one.
+swallows the next one. Empty lines mean nothing.
 """
 
 from __future__ import annotations

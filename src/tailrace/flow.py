@@ -61,7 +61,7 @@ class Flow(Definition):
             defaults=dict(defaults or {}),
             policy=policy,
             max_parallel=max_parallel,
-            expose_env=tuple(expose_env),
+            expose_env=(expose_env,) if isinstance(expose_env, str) else tuple(expose_env),
             scratch_merge=ScratchMerge(scratch_merge),
             handlers=outside,
         )
@@ -93,12 +93,18 @@ class Flow(Definition):
         """Load ``flow.yaml``, ``module.py[:name]`` or ``package.module:name``.
 
         Raises:
-            DefinitionError: it cannot be loaded; ``findings`` says all that is wrong.
+            DefinitionError: it cannot be loaded; ``findings`` says all that is wrong. Params that
+                only a run provides are asked for when it is run.
         """
+        from tailrace.flows.check import needs_param  # noqa: PLC0415 - only when loading
         from tailrace.flows.load import load_target  # noqa: PLC0415 - YAML is loaded when needed
 
         loaded = load_target(str(target))
-        errors = [found for found in loaded.findings if found.severity is Severity.ERROR]
+        errors = [
+            found
+            for found in loaded.findings
+            if found.severity is Severity.ERROR and not needs_param(found)
+        ]
         if loaded.flow is None or errors:
             raise definition_error(str(target), errors)
         return cls.of(loaded.flow)

@@ -99,7 +99,7 @@ def test_the_weather_of_four_years_is_compared_and_reported(flow: str, desk: Pat
 def test_each_year_is_an_iteration_of_the_loop(desk: Path) -> None:
     run(desk, "weather/flow.yaml")
     found = names(spans(desk))
-    assert [f"years[{index}]" for index in range(4)] == [
+    assert [f"years[{year}]" for year in range(2012, 2016)] == [
         name for name in found if name.startswith("years[")
     ]
     assert found.count("node aggregate") == 4

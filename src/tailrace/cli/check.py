@@ -81,4 +81,5 @@ def _summary(problems: Sequence[Problem], errors: int, subject: str) -> str:
         for count, word in ((errors, "error"), (warnings, "warning"))
         if count
     ]
-    return f"{', '.join(counts)} in {subject}; tailrace explain {problems[0].code}"
+    first = min(problems, key=lambda problem: problem.severity != Severity.ERROR)
+    return f"{', '.join(counts)} in {subject}; tailrace explain {first.code}"

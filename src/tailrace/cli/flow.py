@@ -57,7 +57,8 @@ def convert(target: str, spelling: str, output: Path | None) -> int:
       tailrace flow convert flow.yaml --to python > flow.py
       tailrace flow convert flow.py --to graph --output flow.yaml
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from tailrace.flows import to_python, to_yaml  # noqa: PLC0415 - help needs no converters
+    from tailrace.flows.python_write import to_python  # noqa: PLC0415 - help needs no writers
+    from tailrace.flows.yaml_write import to_yaml  # noqa: PLC0415 - likewise
 
     flow = load_flow(target)
     text = to_python(flow) if spelling == "python" else to_yaml(flow, form=spelling)

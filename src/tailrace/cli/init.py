@@ -49,7 +49,7 @@ def write_first_flow(folder: Path) -> int:
     The JSON Schema goes along, so that an editor completes and checks flow.yaml.
     Files that exist are never overwritten.
     """
-    from tailrace.flows import json_schema  # noqa: PLC0415 - help needs no schema
+    from tailrace.flows.schema import json_schema  # noqa: PLC0415 - help needs no schema
 
     schema = json.dumps(json_schema(), ensure_ascii=False, indent=2) + "\n"
     files = {

@@ -101,4 +101,10 @@ def _task_nodes(flow: Flow) -> dict[str, TaskNode]:
 
 
 def _texts(rows: list[tuple[str, Any, str]]) -> list[tuple[str, str, str]]:
-    return [(name, compact(value), origin) for name, value, origin in rows]
+    return [(name, _text(value), origin) for name, value, origin in rows]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else compact(value)

@@ -15,7 +15,7 @@ def print_schema() -> int:
       tailrace schema > flow.schema.json
       # yaml-language-server: $schema=flow.schema.json      (first line of flow.yaml)
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from tailrace.flows import json_schema  # noqa: PLC0415 - help needs no schema
+    from tailrace.flows.schema import json_schema  # noqa: PLC0415 - help needs no schema
 
     current_session().out.lines([pretty(json_schema())])
     return 0

@@ -62,12 +62,26 @@ def getter(source: Source) -> Getter:
             return lambda inputs: inputs.frame.variable(name)
         case FromParam(name):
             return lambda inputs: inputs.frame.flow.plain_params[name]
-        case FromResult(name):
-            return lambda inputs: inputs.frame.result(name)
+        case FromResult(name, default):
+            if default is None:
+                return lambda inputs: inputs.frame.result(name)
+            return _optional_result(name, getter(default))
         case FromPayload():
             return lambda inputs: inputs.payload
         case _:
             assert_never(source)
+
+
+def _optional_result(name: str, default: Getter) -> Getter:
+    """Read the output of a node that may not have run."""
+
+    def read(inputs: Inputs) -> Any:
+        try:
+            return inputs.frame.result(name)
+        except KeyError:
+            return default(inputs)
+
+    return read
 
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]

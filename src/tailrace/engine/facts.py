@@ -37,6 +37,7 @@ class StepFacts:
         "deadline",
         "forks_scratch",
         "function",
+        "generates",
         "inline",
         "needs_context",
         "retries",
@@ -52,6 +53,7 @@ class StepFacts:
         self.needs_context = bool(call.context_parameters)
         self.forks_scratch = self.needs_context or bool(step.outputs)
         self.function = collected(task, task.function)
+        self.generates = task.kind in {CallKind.GENERATOR, CallKind.ASYNC_GENERATOR}
         self.attempts = policy.attempts
         self.retries = policy.retry.max_attempts > 0
         self.summaries = _summarizer(call)

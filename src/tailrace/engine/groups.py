@@ -34,7 +34,7 @@ class Groups:
         run = self._run
         span = self._spans[index] = run.next_span()
         path = self._prefix + group.name
-        attributes = {"count": len(group.members)}
+        attributes = {"branches": len(group.members)}
         run.outbox.append(
             ScopeStarted(
                 span, around, "container", "all", group.name, path, run.clock.now(), attributes

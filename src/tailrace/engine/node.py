@@ -78,13 +78,13 @@ class NodeRun(Inputs):
         self.payload = payload
         self.scratch = scratch
         self._cancel = cancel
-        self._facts = run.facts(step)
+        self.facts = run.facts(step)
         prefix = frame.prefix
         self.path = prefix + step.name if prefix else step.name
 
     def start(self, parent_span: int) -> None:
         """Bind the inputs and put the start record in the run's outbox."""
-        run, facts = self.run, self._facts
+        run, facts = self.run, self.facts
         self._span = span = next(run.spans)
         attempt_span = next(run.spans)
         self._attempt = Attempt(run, self.path, attempt_span, 1)
@@ -116,7 +116,7 @@ class NodeRun(Inputs):
     def _hand_over(self) -> None:
         """Give the attempt its own scratch, and a context if it asks for one."""
         self.scratch = scratch = self._outer_scratch.fork(self.step.name)
-        if self._facts.needs_context:
+        if self.facts.needs_context:
             self.context = TaskContext(self._attempt, self.frame, self.payload, scratch)
 
     def run_inline(self) -> Outcome | Tried:
@@ -128,7 +128,7 @@ class NodeRun(Inputs):
         run.inline = attempt
         token = CURRENT.set(attempt)
         try:
-            value = self._facts.function(*args, **kwargs)
+            value = self.facts.function(*args, **kwargs)
         except InlineAbandoned:
             return Tried(stopped=Woken.CANCELLED)
         except BaseException as error:  # noqa: BLE001 - a task may raise anything
@@ -184,7 +184,7 @@ class NodeRun(Inputs):
         if timeout is not None and timeout <= 0:
             return Tried(stopped=Woken.TIMEOUT)
         args, kwargs = self._arguments
-        function = partial(self._facts.function, *args, **kwargs)
+        function = partial(self.facts.function, *args, **kwargs)
         if spec.isolation is Isolation.PROCESS:
             return await self._try_process(timeout)
         if spec.kind in {CallKind.ASYNC, CallKind.ASYNC_GENERATOR}:
@@ -194,7 +194,7 @@ class NodeRun(Inputs):
         return call_inline(self._attempt, function)
 
     async def _try_process(self, timeout: float | None) -> Tried:
-        parameters = self._facts.context_parameters
+        parameters = self.facts.context_parameters
         args, kwargs = self._arguments
         context = None if self.context is None else self.context.portable(parameters)
         sent = {name: value for name, value in kwargs.items() if name not in parameters}
@@ -247,7 +247,7 @@ class NodeRun(Inputs):
         return policy.timeout or policy.total_timeout
 
     def _delay_before_next(self, failure: FailureRecord) -> float | None:
-        if self.run.cancel.requested or not self._facts.retries:
+        if self.run.cancel.requested or not self.facts.retries:
             return None
         elapsed = (self.run.clock.now() - self._started) / 1e9
         decision = decide_retry(
@@ -280,9 +280,9 @@ class NodeRun(Inputs):
         elif self._cancel.requested:
             return False
         self._attempt = Attempt(run, self.path, run.next_span(), attempt.number + 1)
-        if self._facts.forks_scratch:
+        if self.facts.forks_scratch:
             self._hand_over()
-            self._arguments = self._facts.arguments(self)
+            self._arguments = self.facts.arguments(self)
         run.outbox.append(
             AttemptStarted(
                 self._attempt.span,
@@ -290,7 +290,7 @@ class NodeRun(Inputs):
                 self._attempt.number,
                 run.clock.now(),
                 delay,
-                self._facts.attempts,
+                self.facts.attempts,
             )
         )
         await run.commit()
@@ -398,4 +398,4 @@ class NodeRun(Inputs):
         return Outcome(end, value, self._input_scratch(), None, failure, self.path, action.action)
 
     def _input_scratch(self) -> Scratch:
-        return self._outer_scratch if self._facts.forks_scratch else self.scratch
+        return self._outer_scratch if self.facts.forks_scratch else self.scratch

@@ -65,6 +65,8 @@ class RunRequest:
     """Seconds that running attempts have to stop after a cancel, before they are abandoned."""
     parent_span_id: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float | None = None
+    """Seconds after which the whole run is cancelled."""
     seed: int | None = None
     """Seed of the jitter; None: unpredictable."""
 
@@ -110,6 +112,7 @@ class Run:
         self.inline: Attempt | None = None
         self.background: set[asyncio.Task[Any]] = set()
         self.interrupt: BaseException | None = None
+        self.timed_out = False
         self.spans = itertools.count(1)
         self._facts = request.facts
         self._shapes: dict[ShapeKey, int] = {}
@@ -232,6 +235,9 @@ class Run:
         flow = FlowFrame({**self.plan.defaults, **request.params}, self.plan.expose_env, {})
         frame = Frame(flow)
         self._open(flow)
+        deadline = None
+        if request.timeout:
+            deadline = self._loop.call_later(request.timeout, self._time_is_over)
         try:
             with OUTPUT:
                 end = await self._walk(frame, scratch)
@@ -239,8 +245,14 @@ class Run:
             result = self._close(frame, end)
             await self.commit()
         finally:
+            if deadline is not None:
+                deadline.cancel()
             self._release()
         return result
+
+    def _time_is_over(self) -> None:
+        self.timed_out = True
+        self.cancel.cancel(f"the run's timeout of {self.request.timeout:g}s was reached")
 
     def _open(self, flow: FlowFrame) -> None:
         request = self.request

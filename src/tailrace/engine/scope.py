@@ -107,14 +107,15 @@ class ScopeRun:
         pending = run.journal.append(records)
         if pending is not None:
             await pending
-        if node.input_failure is None and streams(self._plan, step):
+        facts = node.facts
+        if facts.generates and node.input_failure is None and streams(self._plan, step):
             settle(step, node.streamed())
             return
-        if run.facts(step).inline:
+        if facts.inline and not run.request.timeout:
             ended = node.run_inline()
             outcome = ended if isinstance(ended, Outcome) else await node.go_on(ended)
         else:
-            outcome = await node.execute(alone=True)
+            outcome = await node.execute(alone=not run.request.timeout)
         settle(step, outcome)
         now = run.clock.now()
         if now - run.yielded > _YIELD_NS:

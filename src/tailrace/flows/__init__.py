@@ -55,10 +55,19 @@ if TYPE_CHECKING:
         task,
         until,
     )
+    from tailrace.flows.python_write import (
+        to_python,
+    )
+    from tailrace.flows.schema import (
+        json_schema,
+    )
     from tailrace.flows.yaml_file import (
         LoadedFlow,
         load_yaml,
         parse_yaml,
+    )
+    from tailrace.flows.yaml_write import (
+        to_yaml,
     )
 
 _HOMES = {
@@ -79,6 +88,7 @@ _HOMES = {
     "definition_hash": "hash",
     "describe_task": "discovery",
     "foreach": "python",
+    "json_schema": "schema",
     "lint_plugins": "discovery",
     "list_plugins": "discovery",
     "list_tasks": "discovery",
@@ -94,6 +104,8 @@ _HOMES = {
     "subflow": "python",
     "switch": "python",
     "task": "python",
+    "to_python": "python_write",
+    "to_yaml": "yaml_write",
     "until": "python",
 }
 
@@ -115,6 +127,7 @@ __all__ = [
     "definition_hash",
     "describe_task",
     "foreach",
+    "json_schema",
     "lint_plugins",
     "list_plugins",
     "list_tasks",
@@ -130,6 +143,8 @@ __all__ = [
     "subflow",
     "switch",
     "task",
+    "to_python",
+    "to_yaml",
     "until",
 ]
 

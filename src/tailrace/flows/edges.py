@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import product
 
 from tailrace.model import All, Graph, Node, Seq
 
@@ -22,7 +23,8 @@ class _Part:
 def structure(nodes: Sequence[Node], edges: Sequence[tuple[int, int]]) -> Node:
     """Return the nesting of ``Seq`` and ``All`` that has exactly these edges, else a ``Graph``.
 
-    Edges are pairs of positions in ``nodes``. In a sequence every exit of one part leads to every
+    Edges are pairs of positions in ``nodes``; sequences, graphs and groups without a name among
+    these dissolve into edges first. In a sequence every exit of one part leads to every
     entry of the next. The members of a group stand in the order of ``nodes``. Takes time linear in
     nodes and edges.
 
@@ -30,12 +32,76 @@ def structure(nodes: Sequence[Node], edges: Sequence[tuple[int, int]]) -> Node:
     nodes lead to all of some others; there, chains and parallel edges are joined until one edge
     is left (Valdes, Tarjan and Lawler, "The Recognition of Series Parallel Digraphs", 1982).
     """
-    distinct = tuple(sorted(set(edges)))
-    points = _points(len(nodes), distinct)
+    steps = dissolved(Graph(nodes=tuple(nodes), edges=tuple(edges)))
+    points = _points(len(steps.nodes), sorted(steps.edges))
     whole = None if points is None else _reduced(points)
     if whole is None:
-        return Graph(nodes=tuple(nodes), edges=distinct)
-    return _tree(whole, nodes)
+        return Graph(nodes=tuple(steps.nodes), edges=tuple(sorted(steps.edges)))
+    return _tree(whole, steps.nodes)
+
+
+@dataclass(slots=True, eq=False)
+class Steps:
+    """The nodes of a tree in definition order, and the edges between them by position."""
+
+    nodes: list[Node] = field(default_factory=list)
+    edges: set[tuple[int, int]] = field(default_factory=set)
+
+
+_Ends = tuple[list[int], list[int]]
+
+
+def dissolved(root: Node) -> Steps:
+    """Return a tree as a graph: sequences, graphs and groups without a name become edges."""
+    steps = Steps()
+    done: list[_Ends] = []
+    work: list[tuple[Node, bool]] = [(root, False)]
+    while work:
+        node, are_parts_done = work.pop()
+        inner = _dissolving(node)
+        if inner is None:
+            done.append(([len(steps.nodes)], [len(steps.nodes)]))
+            steps.nodes.append(node)
+        elif not are_parts_done:
+            work.append((node, True))
+            work.extend((part, False) for part in reversed(inner))
+        else:
+            parts = done[len(done) - len(inner) :]
+            del done[len(done) - len(inner) :]
+            done.append(_joined(parts, _inner_edges(node), steps))
+    return steps
+
+
+def _dissolving(node: Node) -> tuple[Node, ...] | None:
+    """Return what is inside a node that dissolves; None for one that stays."""
+    match node:
+        case Seq() | All(name=""):
+            return node.children
+        case Graph():
+            return node.nodes
+        case _:
+            return None
+
+
+def _inner_edges(node: Node) -> Sequence[tuple[int, int]]:
+    match node:
+        case Seq():
+            return [(at, at + 1) for at in range(len(node.children) - 1)]
+        case Graph():
+            return node.edges
+        case _:
+            return ()
+
+
+def _joined(parts: Sequence[_Ends], edges: Sequence[tuple[int, int]], steps: Steps) -> _Ends:
+    """Add the edges between parts, and return what they start and end with together."""
+    for source, target in edges:
+        steps.edges.update(product(parts[source][1], parts[target][0]))
+    sources, targets = {edge[0] for edge in edges}, {edge[1] for edge in edges}
+    return (
+        [step for at, (entries, _) in enumerate(parts) if at not in targets for step in entries],
+        [step for at, (_, exits) in enumerate(parts) if at not in sources for step in exits],
+    )
 
 
 _START, _END = 0, 1

@@ -44,7 +44,7 @@ MAX_PIPED_TERMS = 4096
 """Terms that come out of pipes, at most."""
 TOO_DEEP = f"pipes, groups and blocks are nested more than {MAX_DEPTH} deep"
 _MAX_REPORTS = 50
-"""Unknown names reported; more of them have one common cause."""
+"""Findings of one kind about names; more of them have one common cause."""
 
 
 class Tasks(Protocol):
@@ -77,6 +77,9 @@ class GraphBuilder:
     _depth: int = 0
     _piped: int = 0
     _unknown: int = 0
+    _renamed: int = 0
+    _counts: dict[str, int] = field(default_factory=dict)
+    """The number to try first, by the name of a task that comes again."""
     _variables: list[str] = field(default_factory=list)
     """Loop variables in sight."""
 
@@ -170,7 +173,7 @@ class GraphBuilder:
             return self.pipeline(inner)
 
     def _task(self, term: TaskTerm) -> Node | None:
-        found = self.tasks.find(term.task)
+        found = None if self._unknown > _MAX_REPORTS else self.tasks.find(term.task)
         if found is None:
             self._refuse_task(term)
             return None
@@ -181,18 +184,27 @@ class GraphBuilder:
         """Return the node's name; a task that comes again without one gets a number."""
         name = term.name or term.task
         if name in self.taken and not term.name:
-            count = 2
-            while f"{name}_{count}" in self.mentioned or f"{name}_{count}" in self.taken:
-                count += 1
-            name = f"{name}_{count}"
+            name = self._numbered(name)
+            self._warn_again(term, name)
+        self.taken.setdefault(name, term.where)
+        return name
+
+    def _warn_again(self, term: TaskTerm, name: str) -> None:
+        self._renamed += 1
+        if self._renamed <= _MAX_REPORTS:
             self.findings.warn(
                 "TR129",
                 f"the task {term.task!r} is already a node; here it becomes the node {name!r}",
                 where=term.where,
                 hint=f"Name the node yourself: {name}: {term.task}.",
             )
-        self.taken.setdefault(name, term.where)
-        return name
+
+    def _numbered(self, name: str) -> str:
+        count = self._counts.get(name, 2)
+        while f"{name}_{count}" in self.mentioned or f"{name}_{count}" in self.taken:
+            count += 1
+        self._counts[name] = count
+        return f"{name}_{count}"
 
     def _group(self, term: Group) -> Node | None:
         members = [self.pipeline(member) for member in term.members]

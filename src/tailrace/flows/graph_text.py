@@ -243,32 +243,32 @@ class _Parser:
                 f"Write {key.text}={{{{ … }}}}.",
             )
         known = BLOCKS[kind.text]
-        if key.text not in known:
+        if key.text in arguments:
+            self._report(
+                "TR127", f"{key.text}= is given twice", key, f"Remove one of the {key.text}=."
+            )
+        elif key.text not in known:
             self._report(
                 "TR127",
                 f"{kind.text} has no argument {shortened(key.text)!r} (known: {listed(known)})"
                 f"{meant(key.text, known)}",
                 key,
-                f"Remove {key.text}=, or write a known one.",
+                f"Remove {shortened(key.text)}=, or write a known one.",
             )
-        elif key.text in arguments:
-            self._report(
-                "TR127", f"{key.text}= is given twice", key, f"Remove one of the {key.text}=."
-            )
-        else:
-            arguments[key.text] = Value(value, self._passage)
+        arguments.setdefault(key.text, Value(value, self._passage))
 
     def _needed(self, arguments: dict[str, Value], kind: Token) -> Value:
         needed = BLOCKS[kind.text][0]
-        if needed not in arguments:
+        if needed in arguments:
+            return arguments[needed]
+        if arguments.keys() <= set(BLOCKS[kind.text]):  # else the misspelt one was reported
             self._report(
                 "TR127",
                 f"{kind.text}(…) needs {needed}=",
                 kind,
                 f"Write {kind.text}({needed}={{{{ … }}}}){{ … }}.",
             )
-            raise _MistakeError
-        return arguments[needed]
+        raise _MistakeError
 
     def _cases(self) -> tuple[tuple[CaseTerm, ...], Pipeline | None]:
         cases: list[CaseTerm] = []

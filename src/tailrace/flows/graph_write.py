@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from typing import assert_never
 
 from tailrace.errors import DefinitionError
 from tailrace.flows.case_key import case_key
+from tailrace.flows.edges import dissolved
 from tailrace.flows.graph_text import MAX_DEPTH
 from tailrace.flows.graph_tokens import is_name
 from tailrace.flows.literal import literal
 from tailrace.flows.task_entries import TaskEntries
-from tailrace.flows.tree import children, fold
+from tailrace.flows.tree import fold
 from tailrace.model import (
     All,
     AnyOf,
@@ -152,14 +153,16 @@ def edge_texts(root: Node, entries: TaskEntries) -> tuple[list[str], list[str]]:
 
     Groups without a name dissolve into edges; all other containers must have one.
     """
-    steps = _Steps()
-    _lay_out(root, steps)
+    steps = dissolved(root)
     writer = _Writer(entries)
     names = [getattr(node, "name", "") for node in steps.nodes]
     written = [writer.text(node) for node in steps.nodes]
+    before_each: list[list[int]] = [[] for _ in names]
+    for source, target in sorted(steps.edges):
+        before_each[target].append(source)
     chains: list[str] = []
     last: tuple[int, ...] = ()
-    for before, group in groupby(range(len(names)), key=lambda at: tuple(steps.before[at])):
+    for before, group in groupby(range(len(names)), key=lambda at: tuple(before_each[at])):
         members = tuple(group)
         text = _side([written[at] for at in members])
         if not before:
@@ -170,46 +173,11 @@ def edge_texts(root: Node, entries: TaskEntries) -> tuple[list[str], list[str]]:
         else:
             chains.append(f"{_side([names[at] for at in before])} >> {text}")
         last = members
-    return [name for name, before in zip(names, steps.before, strict=True) if not before], chains
+    return [name for name, before in zip(names, before_each, strict=True) if not before], chains
 
 
 def _side(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"({' & '.join(names)})"
-
-
-@dataclass(slots=True)
-class _Steps:
-    """Nodes in definition order, each with the positions of those it waits for."""
-
-    nodes: list[Node] = field(default_factory=list)
-    before: list[list[int]] = field(default_factory=list)
-
-    def connect(self, exits: Sequence[int], entries: Sequence[int]) -> None:
-        for position in entries:
-            self.before[position] = sorted({*self.before[position], *exits})
-
-
-def _lay_out(node: Node, steps: _Steps) -> tuple[list[int], list[int]]:
-    """Append the steps of a node and return those it starts with and ends with."""
-    if not isinstance(node, Seq | Graph) and not (isinstance(node, All) and not node.name):
-        steps.nodes.append(node)
-        steps.before.append([])
-        return [len(steps.nodes) - 1], [len(steps.nodes) - 1]
-    ends = [_lay_out(child, steps) for child in children(node)]
-    match node:
-        case Seq():
-            pairs = [(at, at + 1) for at in range(len(ends) - 1)]
-        case Graph():
-            pairs = sorted(set(node.edges))
-        case _:
-            pairs = []
-    for source, target in pairs:
-        steps.connect(ends[source][1], ends[target][0])
-    sources, targets = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
-    return (
-        [step for at, (entries, _) in enumerate(ends) if at not in targets for step in entries],
-        [step for at, (_, exits) in enumerate(ends) if at not in sources for step in exits],
-    )
 
 
 def check_depth(root: Node) -> None:

@@ -37,6 +37,8 @@ from tailrace.model import (
 
 _IN_A_ROW = 40
 """Operands of one expression; Python does not compile very long ones."""
+_WIDTH = 88
+_BREAK = "\n    "
 _OFFERED = (
     "Flow", "OnError", "Policy", "Retry", "foreach", "repeat", "route", "subflow", "switch", "task",
     "until",
@@ -57,7 +59,7 @@ def to_python(flow: Flow) -> str:
     imports.append(f"from tailrace import {', '.join(used)}")
     if "Graph(" in body:
         imports.append("from tailrace.model import Graph")
-    title = " ".join(flow.name.split()).replace("\\", "/").replace('"', "'")
+    title = "".join(sign for sign in flow.name if sign.isprintable() and sign not in '"\\')
     return "\n".join([f'"""Flow {title}."""', "", *imports, "", *module.lines, ""])
 
 
@@ -82,7 +84,7 @@ class _Module:
         writer = _Writer(self, entries)
         body = fold(without_given_names(named(flow.root)), writer.written)
         handlers = [self.variables[name] for name in flow.handlers]
-        arguments = [repr(flow.name), _bare(body), *_settings(flow)]
+        arguments = [python_text(flow.name), _bare(body), *_settings(flow)]
         if handlers:
             arguments.append(f"handlers=[{', '.join(handlers)}]")
         self.lines.append(_call(f"{variable} = Flow", arguments))
@@ -118,12 +120,14 @@ class _Writer:
             case TaskNode():
                 task = self.entries.name_of(node)
                 variable = self.module.variables[task]
-                return variable if task == node.name else f"{variable}.named({node.name!r})"
+                return (
+                    variable if task == node.name else f"{variable}.named({python_text(node.name)})"
+                )
             case Seq() | All() | AnyOf():
                 sign = {Seq: " >> ", All: " & ", AnyOf: " | "}[type(node)]
                 text = self._joined(sign, parts)
                 name = "" if isinstance(node, Seq) else node.name
-                return f"{text}.named({name!r})" if name else text
+                return f"{text}.named({python_text(name)})" if name else text
             case Graph():
                 edges = "".join(f"{edge!r}, " for edge in sorted(set(node.edges)))
                 nodes = "".join(f"({_bare(part)}).node, " for part in parts)
@@ -142,7 +146,10 @@ class _Writer:
         while len(parts) > _IN_A_ROW:
             rows = [parts[at : at + _IN_A_ROW] for at in range(0, len(parts), _IN_A_ROW)]
             parts = [self._statement(sign.join(row)) for row in rows]
-        return f"({sign.join(parts)})"
+        row = sign.join(parts)
+        if len(row) > _WIDTH:
+            row = f"{_BREAK}{f'{_BREAK}{sign.strip()} '.join(parts)}\n"
+        return f"({row})"
 
     def _statement(self, source: str) -> str:
         name = self.module.new_name("part")
@@ -158,7 +165,7 @@ class _Writer:
 
 def _bare(text: str) -> str:
     """Return a source without the parentheses around all of it."""
-    if not (text.startswith("(") and text.endswith(")")):
+    if not (text.startswith("(") and text.endswith(")")) or "\n" in text:
         return text
     depth = 0
     for at, sign in enumerate(text):
@@ -169,7 +176,7 @@ def _bare(text: str) -> str:
 
 
 def _named(name: str) -> str:
-    return f", name={name!r}" if name else ""
+    return f", name={python_text(name)}" if name else ""
 
 
 def _switch(node: Switch, parts: Sequence[str]) -> str:
@@ -179,16 +186,16 @@ def _switch(node: Switch, parts: Sequence[str]) -> str:
         cases.append(f"{_key(case, is_double=case.key in seen)}: {_bare(part)}")
         seen.add(case.key)
     default = "" if node.default is None else f", default={_bare(parts[-1])}"
-    on = repr(template(node.on))
+    on = python_text(template(node.on))
     return f"switch({on}, {{{', '.join(cases)}}}{default}{_named(node.name)})"
 
 
 def _key(case: Case, *, is_double: bool) -> str:
     """Return a key of a dict; one that Python takes for another key becomes a template."""
     if case.template:
-        return repr(template(str(case.key)))
+        return python_text(template(str(case.key)))
     if is_double or (isinstance(case.key, str) and "{{" in case.key):
-        return repr(template(literal(case.key)))
+        return python_text(template(literal(case.key)))
     return python_text(case.key)
 
 
@@ -197,9 +204,9 @@ def _loop(node: ForEach | Repeat | Until) -> str:
     arguments: list[str] = []
     match node:
         case ForEach():
-            kind, first = "foreach", repr(template(node.over))
+            kind, first = "foreach", python_text(template(node.over))
             arguments += [
-                f"{key}={name!r}"
+                f"{key}={python_text(name)}"
                 for key, name in (("item", node.item), ("index", node.index))
                 if name is not None
             ]
@@ -208,23 +215,23 @@ def _loop(node: ForEach | Repeat | Until) -> str:
         case Repeat():
             kind, first = "repeat", _number(node.count)
         case Until():
-            kind, first, default = "until", repr(template(node.condition)), Collect.LAST
+            kind, first, default = "until", python_text(template(node.condition)), Collect.LAST
             if node.max_iterations != 1000:
                 arguments.append(f"max_iter={node.max_iterations}")
         case _:
             assert_never(node)
     if node.collect is not default:
-        arguments.append(f"collect={node.collect.value!r}")
+        arguments.append(f"collect={python_text(node.collect.value)}")
     return f"{kind}({', '.join([first, *arguments])}{_named(node.name)})"
 
 
 def _number(value: int | str) -> str:
-    return str(value) if isinstance(value, int) else repr(template(value))
+    return str(value) if isinstance(value, int) else python_text(template(value))
 
 
 def _task(entry: TaskEntry) -> str:
     task = entry.node.task
-    arguments = [task.reference.replace(":", "."), f"name={entry.name!r}"]
+    arguments = [task.reference.replace(":", "."), f"name={python_text(entry.name)}"]
     if entry.inputs:
         arguments.append(f"inputs={python_text(entry.inputs)}")
     if entry.outputs:
@@ -232,9 +239,9 @@ def _task(entry: TaskEntry) -> str:
     if entry.policy:
         arguments.append(f"policy={_policy(entry.policy)}")
     if task.isolation is not Isolation.AUTO:
-        arguments.append(f"isolation={task.isolation.value!r}")
+        arguments.append(f"isolation={python_text(task.isolation.value)}")
     if task.checkpoint != "auto":
-        arguments.append(f"checkpoint={task.checkpoint!r}")
+        arguments.append(f"checkpoint={python_text(task.checkpoint)}")
     made = _call("task", arguments)
     return f"route({made})" if task.routes else made
 
@@ -264,14 +271,15 @@ def _settings(flow: Flow) -> Iterator[str]:
     if flow.expose_env:
         yield f"expose_env={python_text(list(flow.expose_env))}"
     if flow.scratch_merge is not ScratchMerge.ERROR_ON_CONFLICT:
-        yield f"scratch_merge={flow.scratch_merge.value!r}"
+        yield f"scratch_merge={python_text(flow.scratch_merge.value)}"
 
 
 def _call(name: str, arguments: Sequence[str]) -> str:
     line = f"{name}({', '.join(arguments)})"
-    if len(line) <= 100:
+    if len(line) <= _WIDTH and "\n" not in line:
         return line
-    return "\n".join([f"{name}(", *(f"    {argument}," for argument in arguments), ")"])
+    inner = "".join(f"\n{argument}," for argument in arguments).replace("\n", "\n    ")
+    return f"{name}({inner}\n)"
 
 
 def python_text(value: Any) -> str:
@@ -281,7 +289,11 @@ def python_text(value: Any) -> str:
         DefinitionError: it is something else.
     """
     match value:
-        case None | bool() | int() | str():
+        case str():
+            written = repr(value)
+            is_plain = written.startswith("'") and '"' not in value and "\\" not in written
+            return f'"{value}"' if is_plain else written
+        case None | bool() | int():
             return repr(value)
         case float():
             return repr(value) if math.isfinite(value) else f"float({str(value)!r})"

@@ -24,7 +24,7 @@ from tailrace.model import (
     TaskNode,
     Until,
 )
-from tailrace.policy import problems
+from tailrace.policy import cautions, problems
 
 
 def check_rules(flow: Flow, places: Places, override: Policy | None, findings: Findings) -> bool:
@@ -164,6 +164,10 @@ def _check_policy(
     for problem in problems(policy, path):
         findings.add(
             problem.code, problem.message, where=where, hint=problem.hint, subject=problem.path
+        )
+    for caution in cautions(policy, path):
+        findings.warn(
+            caution.code, caution.message, where=where, hint=caution.hint, subject=caution.path
         )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from types import UnionType
 from typing import Any
 
 from tailrace.errors import DefinitionError
 from tailrace.flows.build import named
+from tailrace.flows.graph_tokens import is_name
 from tailrace.flows.hash import canonical_policy, canonical_value, overlaid
-from tailrace.flows.tree import fold, walk, with_children
+from tailrace.flows.tree import children, fold, walk, with_children
 from tailrace.model import (
     All,
     AnyOf,
@@ -55,7 +57,8 @@ class TaskEntries:
     entries: dict[str, TaskEntry] = field(default_factory=dict)
     """By name, in the order of the flow."""
     _by_content: dict[str, str] = field(default_factory=dict)
-    _reserved: set[str] = field(default_factory=set)
+    _nodes: dict[str, str] = field(default_factory=dict)
+    """Content by name of node: another task of that name would be taken for the node's."""
 
     @classmethod
     def of(cls, flow: Flow) -> TaskEntries:
@@ -66,7 +69,8 @@ class TaskEntries:
         """
         found = cls()
         nodes = list(_task_nodes(flow))
-        found._reserved = {node.name for node in nodes} | set(flow.handlers)
+        for node in (*nodes, *flow.handlers.values()):
+            found._nodes.setdefault(node.name, _content(node))
         for name, node in flow.handlers.items():
             found._add(name, node)
         for node in nodes:
@@ -77,12 +81,19 @@ class TaskEntries:
         """Return the name of the task a node runs."""
         content = _content(node)
         if content not in self._by_content:
-            name, count = node.name, 2
-            while name in self.entries or (count > 2 and name in self._reserved):
-                name, count = f"{node.name}_{count}", count + 1
-            self._by_content[content] = name
-            self._add(name, node)
+            self._add(self._new_name(node, content), node)
         return self._by_content[content]
+
+    def _new_name(self, node: TaskNode, content: str) -> str:
+        """Return the task's own name where it is free, else the node's, with a number if needed."""
+        for name in (node.task.name, node.name):
+            is_free = name not in self.entries and self._nodes.get(name, content) == content
+            if is_free and is_name(name):
+                return name
+        count = 2
+        while (name := f"{node.name}_{count}") in self.entries or name in self._nodes:
+            count += 1
+        return name
 
     def _add(self, name: str, node: TaskNode) -> None:
         if "<" in node.task.reference or node.task.reference.startswith("__main__:"):
@@ -120,14 +131,44 @@ def _content(node: TaskNode) -> str:
 _Container = All | AnyOf | Switch | ForEach | Repeat | Until | SubFlow
 
 
-def without_given_names(root: Node) -> Node:
-    """Return the tree without names of containers, if reading it again gives the same ones."""
+_ROUNDS = 4
+"""Times that names are tried to be left out, before all are kept."""
 
-    def bare(node: Node, parts: list[Node], _number: int) -> Node:
-        node = with_children(node, parts)
-        return replace(node, name="") if isinstance(node, _Container) else node
 
-    stripped = fold(root, bare)
-    again = zip(walk(named(stripped)), walk(root), strict=True)
-    is_same = all(getattr(new, "name", "") == getattr(old, "name", "") for new, old in again)
-    return stripped if is_same else root
+def without_given_names(root: Node, kinds: type[Node] | UnionType = _Container) -> Node:
+    """Return the tree without the names that its containers get anyway when it is built.
+
+    Only containers of some kinds lose their names.
+    """
+    kept: set[int] = set()
+    for _ in range(_ROUNDS):
+        stripped = _without_names(root, kinds, kept)
+        again = zip(walk(named(stripped)), walk(root), strict=True)
+        changed = {
+            number
+            for number, (new, old) in enumerate(again)
+            if getattr(new, "name", "") != getattr(old, "name", "")
+        }
+        if not changed:
+            return stripped
+        kept |= changed
+    return root
+
+
+def _apart(outer: Node, old: Node, new: Node) -> Node:
+    """Return a group inside a group of its kind with its name: without, the two would be one."""
+    if isinstance(new, All | AnyOf) and type(new) is type(outer):
+        return replace(new, name=getattr(old, "name", ""))
+    return new
+
+
+def _without_names(root: Node, kinds: type[Node] | UnionType, kept: set[int]) -> Node:
+    def bare(node: Node, parts: list[Node], number: int) -> Node:
+        node = with_children(
+            node, [_apart(node, *pair) for pair in zip(children(node), parts, strict=True)]
+        )
+        if isinstance(node, _Container) and isinstance(node, kinds) and number not in kept:
+            return replace(node, name="")
+        return node
+
+    return fold(root, bare)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from tailrace.errors import DefinitionError
@@ -163,9 +164,10 @@ class _Reader:
         builder = self._builder(top, tasks, flow)
         root = self._root(flow, builder)
         built = self._built(top, flow, root, tasks)
+        if not self._is_whole or not builder.is_whole or root is None:
+            return None
         tasks.warn_unused()
-        is_whole = self._is_whole and builder.is_whole and root is not None
-        return built if is_whole else None
+        return built
 
     def _built(
         self, top: Section, flow: Section, root: Node | None, tasks: TaskTable
@@ -288,18 +290,24 @@ class _Reader:
 
     def _warn_words(self, tree: Tree) -> None:
         """Warn about plain words that other versions of YAML read as booleans."""
-        for scalar in scalars(tree):
-            if scalar.is_plain and str(scalar.value).lower() in _WORDS:
-                word = str(scalar.value)
-                meant = str(_WORDS[word.lower()]).lower()
-                self._findings.warn(
-                    "TR112",
-                    f"{word} is the text '{word}', not a boolean",
-                    where=self._source.span(scalar.start, scalar.end),
-                    hint=f'Write {meant} for the boolean, or "{word}" for the text.',
-                )
+        found = (
+            scalar
+            for scalar in scalars(tree)
+            if scalar.is_plain and str(scalar.value).lower() in _WORDS
+        )
+        for scalar in islice(found, _MAX_WARNINGS):
+            word = str(scalar.value)
+            meant = str(_WORDS[word.lower()]).lower()
+            self._findings.warn(
+                "TR112",
+                f"{word} is the text '{word}', not a boolean",
+                where=self._source.span(scalar.start, scalar.end),
+                hint=f'Write {meant} for the boolean, or "{word}" for the text.',
+            )
 
 
+_MAX_WARNINGS = 50
+"""Warnings of one kind; more of them have one common cause."""
 _WORDS = {"yes": True, "no": False, "on": True, "off": False}
 _OLDER = {
     "flows": (

@@ -192,7 +192,9 @@ def shown(tree: Tree) -> str:
     """Return a value as a message shows it, bounded."""
     match tree:
         case Scalar():
-            value: Any = tree.value
+            value = tree.value
+            if value is None or isinstance(value, bool):
+                return "null" if value is None else str(value).lower()
             return repr(shortened(value)) if isinstance(value, str) else shortened(repr(value))
         case Items():
             return f"a list of {len(tree.members)}"

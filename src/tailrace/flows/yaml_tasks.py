@@ -62,15 +62,14 @@ class TaskTable:
 
     def warn_unused(self) -> None:
         """Report the tasks of the file that nothing has asked for."""
-        for name in self._sections:
-            if name not in self._used:
-                self._findings.warn(
-                    "TR116",
-                    f"the task {name!r} is never used",
-                    where=self._section.key_at(name),
-                    hint="Name it in the graph, or remove it.",
-                    subject=f"tasks.{name}",
-                )
+        for name in [name for name in self._sections if name not in self._used][:50]:
+            self._findings.warn(
+                "TR116",
+                f"the task {name!r} is never used",
+                where=self._section.key_at(name),
+                hint="Name it in the graph, or remove it.",
+                subject=f"tasks.{name}",
+            )
 
     def _read(self, name: str) -> TaskNode | None:
         if name not in self._nodes:
@@ -183,12 +182,10 @@ class TaskTable:
 def _sections(section: Section) -> Iterator[tuple[str, Section]]:
     for entry in section.table.entries:
         name = str(entry.key.value)
-        table = section.as_table(entry.value, f"tasks.{name}")
-        empty = Table((), entry.value.start, entry.value.end)
-        yield (
-            name,
-            Section(table or empty, f"tasks.{name}", section.source, section.findings, known=KEYS),
-        )
+        path = f"tasks.{name}"
+        table = None if section.get(name) is None else section.as_table(entry.value, path)
+        empty = Table((), entry.key.start, entry.key.end)
+        yield name, Section(table or empty, path, section.source, section.findings, known=KEYS)
 
 
 def _discovered(name: str) -> TaskNode | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from tailrace.errors import DefinitionError
@@ -13,9 +12,8 @@ from tailrace.flows.build import named
 from tailrace.flows.graph_write import check_depth, edge_texts, graph_text
 from tailrace.flows.hash import overlaid
 from tailrace.flows.task_entries import TaskEntries, TaskEntry, without_given_names
-from tailrace.flows.tree import fold, with_children
 from tailrace.flows.yaml_text import core_value
-from tailrace.model import All, Flow, Isolation, Node, ScratchMerge
+from tailrace.model import All, Flow, Isolation, ScratchMerge
 
 _DEPTH = 48
 """Lists and mappings inside one another that are written, at most."""
@@ -87,23 +85,15 @@ def _structure(flow: Flow, form: str, entries: TaskEntries) -> Iterator[str]:
         )
     root = named(flow.root)
     check_depth(root)
-    bare = without_given_names(root)
     if form == "graph":
         yield "  graph: |"
-        yield from (f"    {line}" for line in graph_text(bare, entries).split("\n"))
+        text = graph_text(without_given_names(root), entries)
+        yield from (f"    {line}" for line in text.split("\n"))
         return
-    starts, chains = edge_texts(root if bare is root else _groups_unnamed(root), entries)
+    starts, chains = edge_texts(without_given_names(root, All), entries)
     yield f"  entry: {flow_text(starts)}"
     yield "  edges:"
     yield from (f"    - {quoted(chain)}" for chain in chains)
-
-
-def _groups_unnamed(root: Node) -> Node:
-    def bare(node: Node, parts: list[Node], _number: int) -> Node:
-        node = with_children(node, parts)
-        return replace(node, name="") if isinstance(node, All) else node
-
-    return fold(root, bare)
 
 
 def nested(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,16 @@ from tailrace.model.policy import (
     Policy,
     Retry,
 )
-from tailrace.model.span import Attribute, Checkpoint, RunSummary, Span, SpanEvent, SpanLink, Trace
+from tailrace.model.span import (
+    Attribute,
+    Checkpoint,
+    Folded,
+    RunSummary,
+    Span,
+    SpanEvent,
+    SpanLink,
+    Trace,
+)
 from tailrace.model.states import (
     Durability,
     ErrorCategory,
@@ -92,7 +101,7 @@ __all__ = [
     "Attribute", "Binding", "CallKind", "Case", "CasePlan", "Checkpoint", "Collect", "Constant",
     "Context", "Durability", "Duration", "EffectiveOnError", "EffectivePolicy", "EffectiveRetry",
     "ErrorCategory", "Evaluated", "EventsDropped", "Expression", "FailureRecord", "Finding",
-    "Flow", "FlowPlan", "ForEach", "ForEachStep", "FromContext", "FromLoop", "FromParam",
+    "Flow", "FlowPlan", "Folded", "ForEach", "ForEachStep", "FromContext", "FromLoop", "FromParam",
     "FromPayload", "FromResult", "Graph", "GroupPlan", "Isolation", "Logged", "LoopFrame", "Node",
     "NodeFinished", "NodeSkipped", "NodeStarted", "NodeState", "OnError", "Policy", "Progress",
     "Repeat", "RepeatStep", "Retry", "Routing", "RunFinished", "RunId", "RunStarted", "RunStatus",

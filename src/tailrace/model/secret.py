@@ -14,7 +14,7 @@ REDACTED = "[redacted]"
 T_co = TypeVar("T_co", covariant=True)
 
 _WORDS = (
-    r"passw(?:or)?d|passphrase|passwd|secret|token(?!i[sz])|api[_-]?key|authorization|cookie"
+    r"passw(?:or)?d|passphrase|secret|token(?!i[sz])|api[_-]?key|authorization|cookie"
     r"|credential|private[_-]?key|access[_-]?key|session[_-]?(?:id|key)|bearer|jwt"
 )
 _NAMES = re.compile(rf"{_WORDS}|(?:^|[_-])(?:pwd|auth)$", re.IGNORECASE)
@@ -26,7 +26,7 @@ _VALUE = re.compile(
     r"""(?:bearer|basic)\s+[^\s,;"'&]+|"[^"]*"?|'[^']*'?|[^\s,;&"']+""", re.IGNORECASE
 )
 _BEARER = re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
-_LOGIN = re.compile(r"(://[^\s/:@]{0,256}):[^\s/@]{1,512}@")
+_LOGIN = re.compile(r"(://[^\s/:@]{0,256}):[^\s/]{1,512}@")
 _SHORTEST_TOKEN = 12
 """A shorter value after ``token:`` is a word that a parser did not expect."""
 _MAX_NAMES = 4096

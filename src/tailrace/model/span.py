@@ -75,12 +75,24 @@ class RunSummary:
     handled_failures: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """Children of one span that were left out when a large trace was read, with all under them."""
+
+    type: SpanType
+    count: int
+    failed: int
+    """How many of them failed, or hold something that did."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Trace:
     """A run with its spans, in order of start (parents before children)."""
 
     run: RunSummary
     spans: list[Span]
+    folded: dict[SpanId, list[Folded]] = field(default_factory=dict)
+    """What was left out, by parent; empty when all spans are there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

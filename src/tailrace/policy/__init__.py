@@ -5,7 +5,6 @@ from tailrace.policy.durations import format_duration, parse_duration
 from tailrace.policy.explain import explain
 from tailrace.policy.merge import Levels, resolve
 from tailrace.policy.retry import GiveUp, RetryAfter, RetryDecision, decide_retry
-from tailrace.policy.texts import JAPANESE
 from tailrace.policy.validate import (
     PolicyValidator,
     Problem,
@@ -15,7 +14,6 @@ from tailrace.policy.validate import (
 )
 
 __all__ = [
-    "JAPANESE",
     "GiveUp",
     "Levels",
     "PolicyValidator",

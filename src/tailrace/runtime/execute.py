@@ -23,6 +23,7 @@ from tailrace.runtime.report import fill_report
 from tailrace.runtime.signals import SignalWatch
 from tailrace.settings import Settings, database_for, load_settings
 from tailrace.tracing.observe import ObservedJournal
+from tailrace.tracing.redact import use_rules
 from tailrace.tracing.summary import summarize_inputs
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class _Prepared:
     ) -> None:
         self.options = options
         self.settings = load_settings()
+        use_rules(self.settings.redact)
         params, scratch, payload = options.start_with()
         ready = ready_plan(flow, params, options.policy)
         self.plan: FlowPlan = ready.plan
@@ -142,7 +144,6 @@ class _Prepared:
         self.report = report
         self.run_id = RunId(options.run_id) if options.run_id else new_run_id()
         self.stores = _open_stores(options, self.settings)
-        self.timed_out = False
         self._watch: SignalWatch | None = None
         journal: Journal = NullJournal()
         if self.stores.writer is not None:
@@ -163,6 +164,7 @@ class _Prepared:
                 echo=options.echo,
                 artifact_folder=artifacts / "artifacts",
                 grace=self.settings.grace,
+                timeout=options.timeout,
             ),
             journal,
         )
@@ -178,21 +180,11 @@ class _Prepared:
         return self._watch
 
     async def execute(self) -> RunEnd:
-        """Run, under the deadline of the whole run."""
-        handle = None
-        if self.options.timeout:
-            loop = asyncio.get_running_loop()
-            handle = loop.call_later(self.options.timeout, self._time_is_over)
+        """Run to the end and release the journal."""
         try:
             return await self.run.execute()
         finally:
-            if handle is not None:
-                handle.cancel()
             self.journal.close()
-
-    def _time_is_over(self) -> None:
-        self.timed_out = True
-        self.run.cancel.cancel(f"the run's timeout of {self.options.timeout:g}s was reached")
 
     def finish(self, end: RunEnd) -> RunResult:
         """Report, write the diary, and return or raise."""
@@ -205,7 +197,7 @@ class _Prepared:
             report=report,
             handled_failures=end.handled_failures,
             reason=end.reason,
-            timed_out=self.timed_out,
+            timed_out=self.run.timed_out,
             scratch=end.scratch,
             artifacts=end.artifacts,
             params=self.params,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import time
 from pathlib import Path
-from urllib.parse import quote
 
 from tailrace.errors import StoreError
 from tailrace.model import Durability
@@ -17,7 +16,9 @@ BUSY_TIMEOUT = 30.0
 """Seconds that a statement waits for a lock of another process."""
 _SMALLEST_PAGE = 512
 """Bytes of the smallest SQLite file that holds anything."""
-_CHECKPOINT_PAGES = 4_000
+_PAGE = 2_048
+"""Bytes of a page. Each append writes one; smaller ones cost more when blobs are read."""
+_CHECKPOINT_PAGES = 8_000
 """Pages in the write-ahead log (16 MB) before it is copied back."""
 
 
@@ -63,6 +64,7 @@ def _refuse_other_files(path: Path) -> None:
 
 def _prepare(db: sqlite3.Connection, path: Path, durability: Durability) -> None:
     if check_schema(db, str(path)) == 0:
+        db.execute(f"PRAGMA page_size = {_PAGE}")
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     _use_wal(db, path)
     level = "FULL" if durability is Durability.POWER else "NORMAL"
@@ -126,7 +128,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 def _connect_read_only(path: Path) -> sqlite3.Connection:
     """Open for reading; in a folder that cannot be written, the file as it is on disk."""
-    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    address = f"{path.absolute().as_uri()}?mode=ro"
     log = path.with_name(path.name + "-wal")
     for option in ("", "&immutable=1"):
         db = sqlite3.connect(

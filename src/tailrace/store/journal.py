@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from tailrace.errors import StoreError
 from tailrace.model import AnyRecord, Durability, RunFinished, RunId
-from tailrace.store.fault import translate
+from tailrace.store.fault import translate, translated
 from tailrace.store.flusher import Flusher
 from tailrace.store.keys import journal_range
 from tailrace.store.load import load_projection, load_tail
@@ -73,19 +73,12 @@ class SqliteJournal:
                 raise self._not_ours()
             if self._unsure:
                 self._resync()
-            if self._notes:
-                records = self._with_notes(records)
-            pending = self._pending
-            if (
-                not self._no
-                or len(pending) + len(records) > BATCH
-                or records[-1].__class__ is RunFinished
-            ):
-                self._project(records)
-                return
-            if not self._relaxed:
-                self._write_ahead(records)
-            pending += records
+            notes = self._taken() if self._notes else []
+            try:
+                self._take(records, notes)
+            except StoreError:
+                self._notes.extendleft(reversed(notes))
+                raise
         if not self._flusher.armed:
             self._flusher.arm()
 
@@ -102,10 +95,10 @@ class SqliteJournal:
         with self._lock:
             if not (self._open and self._no and (self._pending or self._notes)):
                 return
+            notes = self._taken()
             try:
                 if self._unsure:
                     self._resync()
-                notes = self._with_notes(())
                 self._project(notes)
             except StoreError:
                 self._notes.extendleft(reversed(notes))
@@ -139,17 +132,32 @@ class SqliteJournal:
         if not self._no:
             return
         if self._pending or self._notes:
-            self._project(self._with_notes(()))
+            self._project(self._taken())
         projection = self._loaded()
         if projection.run is not None and projection.run.end is None:
             self._project([interruption(projection)])
 
-    def _with_notes(self, records: Sequence[AnyRecord]) -> list[AnyRecord]:
+    def _take(self, records: Sequence[AnyRecord], notes: list[AnyRecord]) -> None:
+        if notes:
+            records = [*notes, *records] if self._no else [*records, *notes]
+        pending = self._pending
+        if (
+            not self._no
+            or len(pending) + len(records) > BATCH
+            or records[-1].__class__ is RunFinished
+        ):
+            self._project(records)
+            return
+        if not self._relaxed:
+            self._write_ahead(records)
+        pending += records
+
+    def _taken(self) -> list[AnyRecord]:
         taken: list[AnyRecord] = []
         notes = self._notes
         while notes:
             taken.append(notes.popleft())
-        return [*taken, *records] if self._no else [*records, *taken]
+        return taken
 
     def _write_ahead(self, records: Sequence[AnyRecord]) -> None:
         encode_into(records, self._buffer)
@@ -196,13 +204,14 @@ class SqliteJournal:
     def _resync(self) -> None:
         """Read back where the file stands: an interrupt hit a statement that may have worked."""
         db = self._writer.db
-        row = db.execute("SELECT no FROM run WHERE run_id = ?", (self._run_id,)).fetchone()
-        self._no = 0 if row is None else row[0]
-        self._first, last = journal_range(self._no)
-        query = "SELECT max(id) FROM journal WHERE id BETWEEN ? AND ?"
-        newest = db.execute(query, (self._first, last)).fetchone()[0]
-        self._next = self._first if newest is None else newest + 1
-        self._pending = load_tail(db, self._no)
+        with translated(self._writer.path, "read"):
+            row = db.execute("SELECT no FROM run WHERE run_id = ?", (self._run_id,)).fetchone()
+            self._no = 0 if row is None else row[0]
+            self._first, last = journal_range(self._no)
+            query = "SELECT max(id) FROM journal WHERE id BETWEEN ? AND ?"
+            newest = db.execute(query, (self._first, last)).fetchone()[0]
+            self._next = self._first if newest is None else newest + 1
+            self._pending = load_tail(db, self._no)
         self._projection = None
         self._unsure = False
 

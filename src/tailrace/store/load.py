@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from tailrace.model import AnyRecord, Checkpoint, RunStatus, SpanStatus, SpanType
 from tailrace.store.keys import NUMBER, STATUS, journal_range, span_range
+from tailrace.store.outline import Outline
 from tailrace.tracing.projection import Projection
 from tailrace.tracing.state import EventAdded, RunState, Shape, SpanState
 from tailrace.tracing.wire import decode
 
+_ERROR = STATUS.index(SpanStatus.ERROR)
 _decode_json = msgspec.json.Decoder(dict[str, Any]).decode
 _SPAN_COLUMNS = (
     "id, parent, shape, name, path, start, duration, attributes, status, message, dropped, attempt"
@@ -22,6 +24,9 @@ _SPAN_COLUMNS = (
 _RUN_COLUMNS = """r.run_id, f.name, f.hash, f.source, r.source, r.start, r.span_base,
 r.parent_span_id, r.status, r."end", r.spans, r.events, r.failed_node,
 r.reason, r.handled_failures"""
+
+START = 7
+"""Where the start stands in a row of ``select_runs``."""
 
 
 def load_run(db: sqlite3.Connection, no: int) -> RunState | None:
@@ -41,7 +46,7 @@ def select_runs(condition: str) -> str:
     )
 
 
-def run_of(row: tuple[Any, ...]) -> RunState:
+def run_of(row: Sequence[Any]) -> RunState:
     """Return the run of a row."""
     (run_id, flow, flow_hash, flow_source, source, start, base, parent, status, *rest) = row
     end, spans, events, failed_node, reason, handled = rest
@@ -82,6 +87,30 @@ class SpanRows:
             yield span
             if row[-1] is not None:
                 yield self._attempt(row[-1], span)
+
+    def pick(self, no: int, numbers: Iterable[int]) -> Iterator[SpanState]:
+        """Yield the spans of a run that have these numbers and stand in rows."""
+        key = no << 28
+        query = f"SELECT {_SPAN_COLUMNS} FROM span WHERE id = ?"  # noqa: S608 - constant text
+        for number in numbers:
+            row = self._db.execute(query, (key + number,)).fetchone()
+            if row is not None:
+                yield self._span(row)
+            elif number > 1:
+                node = self._db.execute(query, (key + number - 1,)).fetchone()
+                if node is not None and node[-1] is not None:
+                    yield self._attempt(node[-1], self._span(node))
+
+    def outline(self, no: int, spans: int) -> Outline:
+        """Return the shape of the trace, as far as it stands in rows."""
+        outline = Outline(spans)
+        query = "SELECT id, parent, shape, status, attempt FROM span WHERE id BETWEEN ? AND ?"
+        for key, parent, shape, status, attempt in self._db.execute(query, span_range(no)):
+            number = key & NUMBER
+            outline.add(number, parent, self.shape(shape).type, failed=status == _ERROR)
+            if attempt is not None:
+                outline.add(number + 1, number, SpanType.ATTEMPT, failed=False)
+        return outline
 
     def shape(self, number: int) -> Shape:
         """Return the shape with that row id."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-from tailrace.model import Checkpoint, Span, Trace
+from tailrace.model import Checkpoint, Span, SpanStatus, Trace, span_id
 from tailrace.store.load import (
     SpanRows,
     load_checkpoints,
@@ -13,9 +13,12 @@ from tailrace.store.load import (
     load_projection,
     load_tail,
 )
+from tailrace.store.outline import Outline
 from tailrace.tracing.spans import interruption, to_event, to_span, to_summary
 from tailrace.tracing.state import Changes, EventAdded, RunState, SpanState
 
+_SMALL = 2_000
+"""Spans up to which a trace is read whole, whatever the bound on siblings."""
 _NOTHING = Changes([], [], [], [], [], [])
 
 
@@ -46,11 +49,21 @@ class Moment:
         self._changes = projection.drain()
         self.run = projection.run
 
-    def trace(self, *, events: bool) -> Trace:
-        """Return the run with its spans in the order in which they opened."""
-        spans = dict(self._spans())
-        if self._changes.opened:
-            spans = dict(sorted(spans.items()))
+    def trace(self, *, events: bool, siblings: int | None = None) -> Trace:
+        """Return the run with its spans in the order in which they opened.
+
+        ``siblings`` bounds how many children of one type are read of each parent.
+        """
+        if siblings is None or self.run.spans <= _SMALL:
+            return self._filled(dict(self._spans()), events=events)
+        chosen, folded = self._outline().choose(siblings)
+        trace = self._filled(dict(self._chosen(chosen)), events=events)
+        base = self.run.span_base
+        trace.folded = {span_id(base, parent): left for parent, left in folded.items()}
+        return trace
+
+    def _filled(self, spans: dict[int, Span], *, events: bool) -> Trace:
+        spans = dict(sorted(spans.items()))
         for number, count in self._changes.dropped:
             if number in spans:
                 spans[number].dropped_events += count
@@ -58,6 +71,22 @@ class Moment:
             if event.span in spans:
                 spans[event.span].events.append(to_event(event))
         return Trace(run=to_summary(self.run), spans=list(spans.values()))
+
+    def _outline(self) -> Outline:
+        outline = SpanRows(self._db).outline(self._no, self.run.spans)
+        for span in (*self._newer.values(), *self._changes.opened):
+            failed = span.status is SpanStatus.ERROR
+            outline.add(span.number, span.parent, span.shape.type, failed=failed)
+        return outline
+
+    def _chosen(self, numbers: list[int]) -> Iterator[tuple[int, Span]]:
+        newer = self._newer | {span.number: span for span in self._changes.opened}
+        for number in numbers:
+            if number in newer:
+                yield number, to_span(newer[number], self.run)
+        rows = SpanRows(self._db).pick(self._no, (n for n in numbers if n not in newer))
+        for row in rows:
+            yield row.number, to_span(row, self.run)
 
     def _spans(self) -> Iterator[tuple[int, Span]]:
         newer, run = self._newer, self.run

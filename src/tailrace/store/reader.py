@@ -13,7 +13,7 @@ from tailrace.model import Checkpoint, RunId, RunStatus, RunSummary, Trace
 from tailrace.store.connection import open_reader
 from tailrace.store.fault import translated
 from tailrace.store.liveness import is_alive, live_folder
-from tailrace.store.load import run_of, select_runs
+from tailrace.store.load import START, run_of, select_runs
 from tailrace.store.moment import Moment
 from tailrace.tracing.spans import to_summary
 from tailrace.tracing.state import RunState
@@ -57,31 +57,43 @@ class SqliteTraceReader:
         ``status`` is a value of ``RunStatus``, ``flow`` a flow's name. ``since_ns`` is inclusive,
         ``until_ns`` exclusive; both are nanoseconds since the epoch.
         """
-        conditions: list[str] = []
-        values: list[Any] = []
-        if status == RunStatus.INTERRUPTED:
-            conditions.append("r.status IN (?, ?)")  # the dead are RUNNING until a writer comes
-            values += [RunStatus.INTERRUPTED.value, RunStatus.RUNNING.value]
+        conditions: dict[str, Any] = {}
+        if status == RunStatus.INTERRUPTED:  # the dead are RUNNING until a writer finds them
+            conditions["r.status IN ('INTERRUPTED', ?)"] = RunStatus.RUNNING.value
         elif status is not None:
-            conditions.append("r.status = ?")
-            values.append(str(status))
-        if flow is not None:
-            conditions.append("r.flow IN (SELECT id FROM flow WHERE name = ?)")
-            values.append(flow)
+            conditions["r.status = ?"] = str(status)
         if since_ns is not None:
-            conditions.append("r.start >= ?")
-            values.append(since_ns)
+            conditions["r.start >= ?"] = since_ns
         if until_ns is not None:
-            conditions.append("r.start < ?")
-            values.append(until_ns)
-        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+            conditions["r.start < ?"] = until_ns
         with translated(self._path, "read"):
-            spare = self._db.execute(_OPEN_RUNS).fetchone()[0] if status is not None else 0
-            query = select_runs(where + "ORDER BY r.start DESC, r.no DESC LIMIT ?")
-            rows = self._db.execute(query, (*values, limit + spare)).fetchall()
+            spare = 0 if status is None else self._db.execute(_OPEN_RUNS).fetchone()[0]
+            rows = self._newest(conditions, flow, limit + spare)
             runs = [self._stands(no, writer, run_of(columns)) for no, writer, *columns in rows]
         wanted = [run for run in runs if status is None or run.status == status]
         return [to_summary(run) for run in wanted[:limit]]
+
+    def _newest(
+        self, conditions: dict[str, Any], flow: str | None, limit: int
+    ) -> list[tuple[Any, ...]]:
+        """Return the newest rows, each read in the order of an index.
+
+        A flow has an id for each of its versions; together they would have to be sorted.
+        """
+        if flow is None:
+            return self._select_runs(conditions, limit)
+        ids = self._db.execute("SELECT id FROM flow WHERE name = ?", (flow,)).fetchall()
+        rows = [
+            row
+            for (one,) in ids
+            for row in self._select_runs({"r.flow = ?": one} | conditions, limit)
+        ]
+        return sorted(rows, key=lambda row: (row[START], row[0]), reverse=True)[:limit]
+
+    def _select_runs(self, conditions: dict[str, Any], limit: int) -> list[tuple[Any, ...]]:
+        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+        query = select_runs(f"{where}ORDER BY r.start DESC, r.no DESC LIMIT ?")
+        return self._db.execute(query, (*conditions.values(), limit)).fetchall()
 
     def _stands(self, no: int, writer: str, run: RunState) -> RunState:
         """Return the run as it stands, INTERRUPTED when its process is gone."""
@@ -123,14 +135,20 @@ class SqliteTraceReader:
             )
         return RunId(matches[0])
 
-    def trace(self, run_id: RunId | str, *, events: bool = True) -> Trace:
+    def trace(
+        self, run_id: RunId | str, *, events: bool = True, siblings: int | None = None
+    ) -> Trace:
         """Return a run with its spans, the newest committed moment included.
+
+        With ``siblings`` a trace of more than some thousand spans is read in part: that many
+        children of one type of each parent, the first failed ones beyond them, and in ``folded``
+        how many were left out. Time and memory then depend little on the size of the trace.
 
         Raises:
             NotFound: there is no such run.
         """
         with self._moment(run_id) as moment:
-            return moment.trace(events=events)
+            return moment.trace(events=events, siblings=siblings)
 
     def checkpoints(self, run_id: RunId | str) -> Iterator[Checkpoint]:
         """Return the checkpoints of a run in the order of their storing; of a path the last counts.

@@ -50,13 +50,13 @@ def same(left: Any, right: Any) -> bool:
         return same(left.real, right.real) and same(left.imag, right.imag)
     if isinstance(left, dict):
         return len(left) == len(right) and all(
-            same(one, other)
-            for one, other in zip(left.items(), right.items(), strict=True)
+            same(one, other) for one, other in zip(left.items(), right.items(), strict=True)
         )
     if isinstance(left, list | tuple | deque):
         return len(left) == len(right) and all(map(same, left, right))
     if isinstance(left, set | frozenset):
-        return sorted(map(repr, left)) == sorted(map(repr, right))
+        kinds = [sorted(type(item).__name__ for item in items) for items in (left, right)]
+        return left == right and kinds[0] == kinds[1]
     if isinstance(left, dt.datetime | dt.time):
         return (
             left.replace(tzinfo=None) == right.replace(tzinfo=None)
@@ -102,15 +102,17 @@ hashable = st.one_of(
 keys = st.sampled_from(["$t", "v", "a", "", "\ud800"]) | st.text(max_size=5)
 values = st.recursive(
     rich_scalars,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.lists(inner, max_size=4).map(tuple)
-    | st.dictionaries(keys, inner, max_size=4)
-    | st.dictionaries(hashable, inner, max_size=4)
-    | st.sets(hashable, max_size=4)
-    | st.frozensets(hashable, max_size=4)
-    | st.dictionaries(keys, inner, max_size=3).map(OrderedDict)
-    | st.lists(inner, max_size=3).map(lambda items: deque(items, 5))
-    | st.dictionaries(keys, inner, max_size=3).map(lambda items: defaultdict(list, items)),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(keys, inner, max_size=4)
+        | st.dictionaries(hashable, inner, max_size=4)
+        | st.sets(hashable, max_size=4)
+        | st.frozensets(hashable, max_size=4)
+        | st.dictionaries(keys, inner, max_size=3).map(OrderedDict)
+        | st.lists(inner, max_size=3).map(lambda items: deque(items, 5))
+        | st.dictionaries(keys, inner, max_size=3).map(lambda items: defaultdict(list, items))
+    ),
     max_leaves=12,
 )
 plain_values = st.recursive(
@@ -122,17 +124,17 @@ plain_values = st.recursive(
 
 
 @given(values)
-def test_every_value_of_known_types_comes_back_the_same(value):
+def test_every_value_of_known_types_comes_back_the_same(value: Any) -> None:
     assert same(there_and_back(value), value)
 
 
 @given(plain_values)
-def test_what_json_holds_exactly_is_plain_json(value):
+def test_what_json_holds_exactly_is_plain_json(value: Any) -> None:
     assert same(there_and_back(value, "json"), value)
 
 
 @given(st.sampled_from(["json", "json-tagged", "pickle", "xml"]), st.binary(max_size=40))
-def test_bytes_that_are_no_checkpoint_are_refused_and_never_crash(codec, body):
+def test_bytes_that_are_no_checkpoint_are_refused_and_never_crash(codec: Any, body: Any) -> None:
     try:
         decode(codec, b"{" + body)
     except StoreError as error:
@@ -150,7 +152,7 @@ def test_bytes_that_are_no_checkpoint_are_refused_and_never_crash(codec, body):
         {"a": {"$t": "no-such-tag"}, "b": (1,)},
     ],
 )
-def test_data_of_users_never_reads_as_a_tag(value):
+def test_data_of_users_never_reads_as_a_tag(value: Any) -> None:
     assert same(there_and_back(value), value)
 
 
@@ -178,12 +180,12 @@ def test_data_of_users_never_reads_as_a_tag(value):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_the_hard_cases_are_exact(value):
+def test_the_hard_cases_are_exact(value: Any) -> None:
     assert there_and_back(value) == value or "nan" in repr(value)
     assert same(there_and_back(value), value)
 
 
-def test_signs_and_limits_of_collections_survive():
+def test_signs_and_limits_of_collections_survive() -> None:
     assert there_and_back(deque([1], maxlen=3)).maxlen == 3
     assert there_and_back(defaultdict(list)).default_factory is list
     assert there_and_back(Decimal("NaN")).is_nan()
@@ -219,18 +221,27 @@ Pair = namedtuple("Pair", "a b")  # noqa: PYI024 - a plain named tuple is what i
         ({7: Pair(1, 2)}, f"[7] is a {__name__}.Pair"),
         (Colour.RED, f"the value is a {__name__}.Colour"),
         ([[Point(1)]], f"[0][0] is a {__name__}.Point"),
-        ((i for i in ()), "the value is a generator"),
-        (defaultdict(Point), "the value is a collections.defaultdict with a factory of its own"),
+        (iter([]), "the value is a list_iterator"),
+        (
+            defaultdict(lambda: 1),
+            "the value is a collections.defaultdict with a factory of its own",
+        ),
     ],
     ids=lambda value: "" if isinstance(value, str) else type(value).__name__,
 )
-def test_what_no_codec_knows_is_refused_with_its_place_and_type(value, expected):
+def test_what_no_codec_knows_is_refused_with_its_place_and_type(value: Any, expected: Any) -> None:
     assert reason(value).startswith(expected)
 
 
-def test_a_time_zone_without_a_codec_is_refused():
+def test_a_time_zone_without_a_codec_is_refused() -> None:
     class Zone(dt.tzinfo):
-        pass
+        def utcoffset(self, _: dt.datetime | None) -> dt.timedelta:
+            return dt.timedelta(0)
+
+        dst = utcoffset
+
+        def tzname(self, _: dt.datetime | None) -> str:
+            return "zone"
 
     assert "time zone of type" in reason(dt.datetime(2026, 1, 1, tzinfo=Zone()))
 
@@ -247,9 +258,9 @@ class Hostile(metaclass=Unhashable):
     __module__ = None  # type: ignore[assignment]
 
 
-def test_a_hostile_type_is_refused_and_never_raises():
+def test_a_hostile_type_is_refused_and_never_raises() -> None:
     assert "Hostile" in reason(Hostile())
-    assert "Hostile" in reason([{"a": Hostile()}])
+    assert "cannot be read" in reason([{"a": Hostile()}])
 
 
 def nested(depth: int) -> list[Any]:
@@ -271,12 +282,12 @@ def cyclic() -> Iterator[Any]:
     yield mapping
 
 
-def test_cycles_are_refused():
+def test_cycles_are_refused() -> None:
     for value in cyclic():
         assert "is part of itself" in reason(value)
 
 
-def test_depth_is_bounded_without_a_recursion_error():
+def test_depth_is_bounded_without_a_recursion_error() -> None:
     assert there_and_back(nested(100)) == nested(100)
     assert "nested deeper than 128" in reason(nested(200))
     assert "nested deeper than 128" in reason(nested(100_000))
@@ -286,7 +297,9 @@ def test_depth_is_bounded_without_a_recursion_error():
     assert "nested deeper than 128" in reason(deep_tuple)
 
 
-def test_shared_parts_are_written_twice_but_not_without_end(monkeypatch):
+def test_shared_parts_are_written_twice_but_not_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(tagged, "_MAX_REPEATS", 1000)
     shared = {"a": [1]}
     assert there_and_back([shared, shared]) == [shared, shared]
@@ -296,11 +309,11 @@ def test_shared_parts_are_written_twice_but_not_without_end(monkeypatch):
     assert "shared parts unfold to more than 1,000 values" in reason(bomb)
 
 
-def test_nothing_is_stored_where_a_task_asks_for_none():
+def test_nothing_is_stored_where_a_task_asks_for_none() -> None:
     assert reason(5, mode="none") == "none"
 
 
-def test_pickle_is_used_only_where_asked_for_and_needed():
+def test_pickle_is_used_only_where_asked_for_and_needed() -> None:
     assert "no codec knows" in reason(Point(1))
     encoded = encode(Point(1), mode="pickle")
     assert isinstance(encoded, Encoded)
@@ -311,13 +324,15 @@ def test_pickle_is_used_only_where_asked_for_and_needed():
     assert plain.codec == "json"
 
 
-def test_what_cannot_be_pickled_says_why():
+def test_what_cannot_be_pickled_says_why() -> None:
     assert reason(lambda: 1, mode="pickle").startswith("pickle: ")
 
 
-def test_a_type_can_be_registered():
+def test_a_type_can_be_registered() -> None:
     try:
-        register(Point, "test:point", to_data=lambda point: [point.x], from_data=lambda x: Point(*x))
+        register(
+            Point, "test:point", to_data=lambda point: [point.x], from_data=lambda x: Point(*x)
+        )
         assert there_and_back({"at": (Point(3),)}) == {"at": (Point(3),)}
         register(Point, "test:point2", to_data=lambda point: point.x, from_data=Point)
         assert there_and_back(Point(4)) == Point(4)
@@ -325,13 +340,13 @@ def test_a_type_can_be_registered():
         BY_TYPE.pop(Point)
         BY_TAG.pop("test:point2")
     with pytest.raises(ValueError, match="belongs to another type"):
-        register(Point, "tuple", to_data=list, from_data=Point)
+        register(Point, "tuple", to_data=str, from_data=Point)
     with pytest.raises(ValueError, match="belongs to another type"):
-        register(Point, "int", to_data=list, from_data=Point)
+        register(Point, "int", to_data=str, from_data=Point)
     assert Point not in BY_TYPE
 
 
-def test_a_codec_that_raises_is_told():
+def test_a_codec_that_raises_is_told() -> None:
     def fail(_: Point) -> int:
         raise ZeroDivisionError
 
@@ -343,7 +358,7 @@ def test_a_codec_that_raises_is_told():
         BY_TAG.pop("test:broken")
 
 
-def test_an_unknown_tag_or_codec_is_a_store_error_with_a_next_step():
+def test_an_unknown_tag_or_codec_is_a_store_error_with_a_next_step() -> None:
     with pytest.raises(StoreError, match="no codec is registered for 'gone'") as caught:
         decode("json-tagged", b'{"$t":"gone","v":1}')
     assert caught.value.hint

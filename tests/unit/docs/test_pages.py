@@ -139,6 +139,7 @@ def plain(line: str) -> str:
     )
     line = re.sub(r"\d[\d.,]* ?(µs|ms|s|min)\b", "SPAN", line)
     line = re.sub(r"\b\d+ % of", "N % of", line)
+    line = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", line)
     line = re.sub(r"[█░·▏▎▍▌▋▊▉]{2,}", "BAR", line)
     line = re.sub(r"(/[\w.-]+)+/artifacts/", "…/artifacts/", line)
     return " ".join(line.split())

@@ -8,11 +8,14 @@ import runpy
 from dataclasses import fields
 from pathlib import Path
 
+import yaml
+
 import tailrace
 from tailrace.errors.codes import catalogue
 from tailrace.flow import Flow
 from tailrace.model import Context
 from tailrace.policy.fields import FIELDS
+from tailrace.policy.validate import cautions, problems
 from tailrace.runtime import RunResult
 from tailrace.settings import Settings
 
@@ -41,6 +44,16 @@ def test_every_setting_is_documented_with_its_variable() -> None:
 def test_every_field_of_a_policy_is_documented() -> None:
     text = page("policy.md")
     assert not [name for name in FIELDS if f"| `{name}` |" not in text]
+
+
+def test_every_message_of_the_japanese_table_is_the_one_a_policy_gives() -> None:
+    text = (ROOT / "README_ja.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\{.*?\})` \| (TR\d+) \| (.*?) \|", text, re.MULTILINE)
+    assert len(rows) > 10
+    for written, code, message in rows:
+        policy = yaml.safe_load(written)
+        found = [*problems(policy), *cautions(policy)]
+        assert (code, message) == (found[0].code, found[0].message)
 
 
 def test_every_code_that_the_source_uses_is_in_the_catalogue() -> None:

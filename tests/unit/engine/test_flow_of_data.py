@@ -359,3 +359,61 @@ def test_the_states_of_all_nodes_are_in_the_trace() -> None:
     assert spans["node broken"].status.value == "error"
     assert spans["node double"].attributes["tailrace.skip.reason"] == "needs broken"
     assert NodeState.SKIPPED == "SKIPPED"
+
+
+def test_a_group_whose_members_are_all_skipped_leaves_no_span() -> None:
+    @task
+    def broken() -> int:
+        raise ValueError("no")
+
+    store = MemoryStore()
+    flow = Flow("f", broken >> (double & add_ten))
+    result = flow.run(store=store, raise_on_failure=False)
+    trace = store.trace(result.run_id)
+    assert [span.name for span in trace.spans if span.type.value == "container"] == []
+    assert {span.parent_id for span in trace.spans[3:]} == {trace.spans[0].span_id}
+
+
+def test_a_group_is_a_container_around_its_members() -> None:
+    store = MemoryStore()
+    result = Flow("f", one >> (double & (add_ten >> double.named("again")))).run(store=store)
+    spans = {span.name: span for span in store.trace(result.run_id).spans}
+    group = spans["all all"]
+    for name in ("node double", "node add_ten", "node again"):
+        assert spans[name].parent_id == group.span_id
+        assert group.start_ns <= spans[name].start_ns
+        assert (group.end_ns or 0) >= (spans[name].end_ns or 0)
+
+
+def test_what_a_task_fails_with_has_no_cause_of_ours() -> None:
+    @task
+    def broken() -> int:
+        raise ValueError("no")
+
+    result: Any = run(Flow("f", broken), raise_on_failure=False)
+    assert result.report.cause_chain == []
+
+
+def test_secrets_stay_out_of_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAILRACE_REDACT", "kennung")
+
+    @task
+    def login(password: str, kennung: str, user: str) -> dict[str, str]:
+        return {"api_key": "hunter2", "user": user}
+
+    store = MemoryStore()
+    flow = Flow("f", login)
+    result = flow.run(store=store, password="hunter2", kennung="hunter2", user="ada")  # noqa: S106
+    seen = str(store.trace(result.run_id))
+    assert "hunter2" not in seen
+    assert "ada" in seen
+
+
+def test_a_parameter_named_after_a_branch_that_did_not_run_takes_its_default() -> None:
+    @task
+    def report(double: int | None = None, add_ten: int | None = None) -> list[int | None]:
+        return [double, add_ten]
+
+    flow = Flow("f", one >> switch("{{ params.m }}", {"d": double, "a": add_ten}) >> report)
+    assert run(flow, m="d").output == [2, None]
+    assert run(flow, m="a").output == [None, 11]

@@ -82,7 +82,7 @@ class BadRow(ValueError):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value,
 )
-def test_the_nearest_listed_type_decides(error, category):
+def test_the_nearest_listed_type_decides(error: Any, category: Any) -> None:
     assert classify(error).category == category
 
 
@@ -99,7 +99,7 @@ def test_the_nearest_listed_type_decides(error, category):
         (99_999, "unknown"),
     ],
 )
-def test_an_errno_decides_for_operating_system_errors(number, category):
+def test_an_errno_decides_for_operating_system_errors(number: Any, category: Any) -> None:
     assert classify(OSError(number, "text")).category == category
 
 
@@ -111,11 +111,11 @@ def test_an_errno_decides_for_operating_system_errors(number, category):
         (505, "permanent"), (599, "transient"), (200, "unknown"), (600, "unknown"),
     ],
 )  # fmt: skip
-def test_an_http_status_decides(status, category):
+def test_an_http_status_decides(status: Any, category: Any) -> None:
     assert classify(HttpFailure(status)).category == category
 
 
-def test_an_http_status_of_the_exception_itself_counts_too():
+def test_an_http_status_of_the_exception_itself_counts_too() -> None:
     error = urllib.error.HTTPError("http://x", 503, "busy", Message(), None)
     try:
         verdict = classify(error)
@@ -129,18 +129,18 @@ def test_an_http_status_of_the_exception_itself_counts_too():
     [("30", 30.0), (" 7 ", 7.0), (5, 5.0), ("999999", 3600.0), ("soon", None), ("-1", None),
      (True, None), (float("nan"), None), (-4.0, 0.0), (None, None), ([], None)],
 )  # fmt: skip
-def test_retry_after_is_read_in_seconds_and_cut_to_an_hour(wish, seconds):
+def test_retry_after_is_read_in_seconds_and_cut_to_an_hour(wish: Any, seconds: Any) -> None:
     assert classify(HttpFailure(429, Retry_After=wish)).retry_after == seconds
 
 
-def test_retry_after_may_be_a_date():
+def test_retry_after_may_be_a_date() -> None:
     past = HttpFailure(503, Retry_After=formatdate(0, usegmt=True))
     assert classify(past).retry_after == 0.0
     far = HttpFailure(503, Retry_After=formatdate(4e9, usegmt=True))
     assert classify(far).retry_after == 3600.0
 
 
-def test_what_the_exception_says_of_itself_comes_first():
+def test_what_the_exception_says_of_itself_comes_first() -> None:
     transient = classify(Transient("busy", retry_after=2))
     assert (transient.category, transient.rule, transient.retry_after) == (
         "transient",
@@ -159,19 +159,19 @@ def test_what_the_exception_says_of_itself_comes_first():
     assert classify(error).is_refused
 
 
-def test_a_bug_is_permanent_but_a_policy_may_still_retry_it():
+def test_a_bug_is_permanent_but_a_policy_may_still_retry_it() -> None:
     assert not classify(ValueError()).is_refused
     assert classify(KeyboardInterrupt()).is_refused
 
 
-def test_an_unknown_error_is_what_caused_it():
+def test_an_unknown_error_is_what_caused_it() -> None:
     verdict = classify(chained(RuntimeError("load failed"), ConnectionResetError()))
     assert (verdict.category, verdict.rule) == ("transient", "cause:type:ConnectionError")
     assert classify(chained(ValueError(), ConnectionResetError())).category == "permanent"
     assert classify(chained(RuntimeError(), KeyboardInterrupt())).category == "unknown"
 
 
-def test_a_context_counts_unless_it_was_suppressed():
+def test_a_context_counts_unless_it_was_suppressed() -> None:
     error = RuntimeError()
     error.__context__ = TimeoutError()
     assert classify(error).category == "transient"
@@ -179,7 +179,7 @@ def test_a_context_counts_unless_it_was_suppressed():
     assert classify(error).category == "unknown"
 
 
-def test_causes_that_run_in_a_circle_end():
+def test_causes_that_run_in_a_circle_end() -> None:
     first, second = RuntimeError("a"), RuntimeError("b")
     first.__cause__, second.__cause__ = second, first
     assert classify(first).category == "unknown"
@@ -196,25 +196,25 @@ def test_causes_that_run_in_a_circle_end():
         ([ExceptionGroup("inner", [TimeoutError(), KeyError()])], "permanent"),
     ],
 )
-def test_a_group_is_as_bad_as_its_worst_member(members, category):
+def test_a_group_is_as_bad_as_its_worst_member(members: Any, category: Any) -> None:
     verdict = classify(BaseExceptionGroup("several", members))
     assert (verdict.category, verdict.rule) == (category, "group")
 
 
-def test_a_group_waits_as_long_as_its_most_patient_member():
+def test_a_group_waits_as_long_as_its_most_patient_member() -> None:
     members = [Transient(retry_after=3), Transient(retry_after=9)]
     assert classify(ExceptionGroup("several", members)).retry_after == 9.0
     assert classify(ExceptionGroup("several", [Permanent(), TimeoutError()])).is_refused
 
 
-def test_a_deep_group_is_walked_without_recursion():
+def test_a_deep_group_is_walked_without_recursion() -> None:
     group: Exception = TimeoutError()
     for _ in range(5000):
         group = ExceptionGroup("nest", [group])
     assert classify(group).category == "transient"
 
 
-def test_attributes_that_raise_do_not_stop_the_rules():
+def test_attributes_that_raise_do_not_stop_the_rules() -> None:
     class Hostile(ValueError):
         def __getattr__(self, name: str) -> Any:
             raise RuntimeError(name)
@@ -227,7 +227,7 @@ def test_attributes_that_raise_do_not_stop_the_rules():
     wish=st.none() | st.floats() | st.text(max_size=40) | st.integers(-10, 10**30),
     number=st.none() | st.integers(-5, 200),
 )
-def test_no_combination_of_attributes_raises(status, wish, number):
+def test_no_combination_of_attributes_raises(status: Any, wish: Any, number: Any) -> None:
     error = OSError(number, "text")
     error.status = status  # type: ignore[attr-defined]
     error.retry_after = wish  # type: ignore[attr-defined]

@@ -27,11 +27,11 @@ def delays(policy: EffectiveRetry) -> list[float]:
     return found
 
 
-def test_nothing_is_tried_again_unless_asked():
+def test_nothing_is_tried_again_unless_asked() -> None:
     assert decide(EffectiveRetry()) == GiveUp("attempt 1 of 1 failed")
 
 
-def test_max_attempts_counts_the_tries_after_the_first():
+def test_max_attempts_counts_the_tries_after_the_first() -> None:
     policy = EffectiveRetry(max_attempts=2)
     assert [type(decide(policy, attempt)) for attempt in (1, 2, 3)] == [
         RetryAfter,
@@ -41,13 +41,13 @@ def test_max_attempts_counts_the_tries_after_the_first():
     assert decide(policy, 3) == GiveUp("attempt 3 of 3 failed")
 
 
-def test_fixed_delays_are_equal_and_exponential_ones_double_up_to_the_cap():
+def test_fixed_delays_are_equal_and_exponential_ones_double_up_to_the_cap() -> None:
     assert delays(EffectiveRetry(max_attempts=3, delay=0.5)) == [0.5, 0.5, 0.5]
     growing = EffectiveRetry(max_attempts=5, delay=0.5, mode="exponential", max_delay=3.0)
     assert delays(growing) == [0.5, 1.0, 2.0, 3.0, 3.0]
 
 
-def test_a_cap_of_zero_is_no_cap():
+def test_a_cap_of_zero_is_no_cap() -> None:
     policy = EffectiveRetry(max_attempts=3, delay=1.0, mode="exponential", max_delay=0.0)
     assert delays(policy) == [1.0, 2.0, 4.0]
 
@@ -61,18 +61,18 @@ def test_a_cap_of_zero_is_no_cap():
         ({"permanent", "unknown"}, {"permanent", "unknown"}),
     ],
 )
-def test_the_categories_named_are_retried_and_cancelled_never_is(on, retried):
+def test_the_categories_named_are_retried_and_cancelled_never_is(on: Any, retried: Any) -> None:
     policy = EffectiveRetry(max_attempts=1, on=None if on is None else frozenset(on))
     categories = ("transient", "permanent", "unknown", "timeout", "cancelled")
     found = {name for name in categories if isinstance(decide(policy, category=name), RetryAfter)}
     assert found == retried
 
 
-def test_a_failure_that_forbids_another_try_is_final():
+def test_a_failure_that_forbids_another_try_is_final() -> None:
     assert isinstance(decide(EffectiveRetry(max_attempts=9), retryable=False), GiveUp)
 
 
-def test_the_other_side_is_never_asked_before_it_wishes():
+def test_the_other_side_is_never_asked_before_it_wishes() -> None:
     policy = EffectiveRetry(max_attempts=1, delay=1.0)
     assert decide(policy, retry_after=30.0) == RetryAfter(30.0)
     assert decide(policy, retry_after=0.1) == RetryAfter(1.0)
@@ -80,7 +80,7 @@ def test_the_other_side_is_never_asked_before_it_wishes():
     assert isinstance(decide(bounded, retry_after=30.0), GiveUp)
 
 
-def test_no_attempt_starts_later_than_max_elapsed():
+def test_no_attempt_starts_later_than_max_elapsed() -> None:
     policy = EffectiveRetry(max_attempts=9, delay=2.0, max_elapsed=5.0)
     assert decide(policy, elapsed=3.0) == RetryAfter(2.0)
     assert decide(policy, elapsed=3.1) == GiveUp(
@@ -97,7 +97,9 @@ def test_no_attempt_starts_later_than_max_elapsed():
     cap=st.none() | st.floats(0.001, 1e6),
     seed=st.integers(),
 )
-def test_every_delay_is_within_its_bounds_and_never_overflows(delay, attempt, jitter, cap, seed):
+def test_every_delay_is_within_its_bounds_and_never_overflows(
+    delay: Any, attempt: Any, jitter: Any, cap: Any, seed: Any
+) -> None:
     policy = EffectiveRetry(
         max_attempts=2**41, delay=delay, mode="exponential", max_delay=cap, jitter=jitter
     )

@@ -117,7 +117,7 @@ def test_a_kill_at_any_instant_loses_nothing_that_was_acknowledged(
 ) -> None:
     path = tmp_path / "runs.db"
     with child(path) as process:
-        lines = random.Random(seed).randrange(1, 1_500)  # noqa: S311 - a place to kill at
+        lines = random.Random(seed).randrange(1, 1_500)
         runs = acknowledged(process, said_by(process, lines))
 
     check_against(path, runs)  # as a reader sees it, before anybody recovers
@@ -258,38 +258,63 @@ def test_a_full_disk_is_explained_tears_nothing_and_passes(tmp_path: Path, chain
     assert verify_store(store.path) == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
-def test_a_disk_that_is_really_full_is_explained_and_tears_nothing(
-    tmp_path: Path, chain: Chain
-) -> None:
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("this container may not mount")
-    try:
-        ballast = disk / "ballast"
-        store = SqliteStore(disk / "runs.db")
-        run_id = new_run_id()
-        journal = store.open_journal(run_id)
-        appends = chain(run_id, 4_000)
-        journal.append(appends[0])
-        with contextlib.suppress(OSError):
-            ballast.write_bytes(b"x" * (2 << 20))
-        done, error = append_until_refused(journal, appends[1:])
-        assert error.code == "TR504"
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk, and not everywhere")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
 
-        ballast.unlink()
-        reader = SqliteTraceReader(store.path)
-        assert len(list(reader.checkpoints(run_id))) == done
-        for records in appends[1 + done : 51 + done]:
-            journal.append(records)
-        assert len(list(reader.checkpoints(run_id))) == done + 50
-        reader.close()
-        store.close()
-        assert verify_store(disk / "runs.db") == []
-    finally:
-        subprocess.run(["umount", str(disk)], check=False)
+
+def test_a_disk_that_is_really_full_is_explained_and_tears_nothing(
+    small_disk: Path, chain: Chain
+) -> None:
+    ballast = small_disk / "ballast"
+    store = SqliteStore(small_disk / "runs.db")
+    run_id = new_run_id()
+    journal = store.open_journal(run_id)
+    appends = chain(run_id, 4_000)
+    journal.append(appends[0])
+    with contextlib.suppress(OSError):
+        ballast.write_bytes(b"x" * (2 << 20))
+    done, error = append_until_refused(journal, appends[1:])
+    assert error.code == "TR504"
+
+    ballast.unlink()
+    reader = SqliteTraceReader(store.path)
+    assert len(list(reader.checkpoints(run_id))) == done
+    for records in appends[1 + done : 51 + done]:
+        journal.append(records)
+    assert len(list(reader.checkpoints(run_id))) == done + 50
+    reader.close()
+    store.close()
+    assert verify_store(small_disk / "runs.db") == []
+
+
+def test_a_read_only_disk_can_be_read_and_says_why_it_cannot_be_written(
+    small_disk: Path, chain: Chain
+) -> None:
+    path = small_disk / "runs.db"
+    store = SqliteStore(path)
+    appends = chain(new_run_id(), 3)
+    journal = store.open_journal(appends[0][0].run_id)
+    for records in appends:
+        journal.append(records)
+    store.close()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+
+    reader = SqliteTraceReader(path)
+    assert len(reader.trace(reader.resolve("@last")).spans) == 7
+    reader.close()
+    for target in (path, small_disk / "new" / "runs.db"):
+        with pytest.raises(StoreError) as caught:
+            SqliteStore(target)
+        assert caught.value.code == "TR501"
+        assert "writable" in caught.value.hint
 
 
 def test_notes_taken_on_a_full_disk_are_written_when_space_returns(

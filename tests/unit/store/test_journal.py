@@ -343,3 +343,24 @@ def test_a_long_run_does_not_grow_the_process(store: SqliteStore, chain: Chain) 
 
     assert after - before < 8 << 20
     assert rows(store, "SELECT spans FROM run") == [(60_001,)]
+
+
+def test_what_was_noted_before_an_append_that_failed_is_not_lost(
+    store: SqliteStore, chain: Chain
+) -> None:
+    first, second, *_ = chain(new_run_id(), 2)
+    journal = store.open_journal(first[0].run_id)
+    journal.append(first)
+    assert store._writer is not None
+    db = store._writer.db
+    db.execute(f"PRAGMA max_page_count = {db.execute('PRAGMA page_count').fetchone()[0]}")
+    journal.note(Logged(3, 1_005, "log", {"message": "x" * 50_000}))
+    with pytest.raises(StoreError):
+        journal.append(second)
+
+    db.execute("PRAGMA max_page_count = 1073741823")
+    journal.append(second)
+    reader = SqliteTraceReader(store.path)
+    (event,) = reader.trace(first[0].run_id).spans[2].events
+    assert event.name == "log"
+    reader.close()

@@ -1,0 +1,201 @@
+"""The JSON Schema of ``flow.yaml``, for editors and validators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tailrace.flows.yaml_tasks import CHECKPOINTS
+from tailrace.model import Isolation, ScratchMerge
+from tailrace.policy.fields import ACTIONS, CATEGORIES, JITTERS, MODES
+
+_Schema = dict[str, Any]
+
+
+def json_schema() -> _Schema:
+    """Return the schema, draft-07, with a description of every key."""
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Tailrace flow",
+        **_mapping(
+            "A flow: its tasks, and how they follow one another.",
+            {
+                "version": {"description": "Version of this format.", "enum": [1, "1"]},
+                "name": _text("Name of the flow; without it the name of the file."),
+                "pipes": _named(
+                    "Pieces of graph text, put in with pipe(name).", _text("Graph text.")
+                ),
+                "tasks": _named("The tasks by name.", {"$ref": "#/definitions/task"}),
+                "flow": {"$ref": "#/definitions/flow"},
+                "runtime": _mapping(
+                    "What the flow may see of its surroundings.",
+                    {"expose_env": _texts("Names of environment variables that tasks may read.")},
+                ),
+            },
+            required=["flow"],
+        ),
+        "definitions": {
+            "task": _task(),
+            "flow": _flow(),
+            "policy": _policy(),
+            "duration": {
+                "description": "Seconds as a number, or text with a unit; 0 is off.",
+                "anyOf": [
+                    {"type": "number", "minimum": 0},
+                    {"type": "string", "pattern": r"^\s*(\d+\.?\d*|\.\d+)(ms|s|m|h|d)\s*$"},
+                ],
+            },
+        },
+    }
+
+
+def _task() -> _Schema:
+    task = _mapping(
+        "A task: a function of a module, or a task of a plug-in.",
+        {
+            "callable": {
+                **_text("The function, as module:function; modules beside the file are found."),
+                "pattern": r"^\s*[^:\s]+:[^:\s]+\s*$",
+            },
+            "use": _text("Public name of a plug-in task, or another task of this file."),
+            "inputs": {
+                "description": "Values by parameter: literals, $paths or {{ templates }}.",
+                "type": ["object", "null"],
+            },
+            "outputs": _texts("Context paths that also get the result, such as scratch.raw."),
+            "policy": {"$ref": "#/definitions/policy"},
+            "isolation": _enum(
+                "Where the task runs; a process can be killed.",
+                [member.value for member in Isolation],
+            ),
+            "checkpoint": _enum("How its result is stored.", list(CHECKPOINTS)),
+            "route": {
+                "description": "True when the result names the nodes to go on with.",
+                "type": "boolean",
+            },
+            "description": _text("What the task does."),
+        },
+    )
+    task["not"] = {"required": ["callable", "use"]}
+    return task
+
+
+def _flow() -> _Schema:
+    flow = _mapping(
+        "How the tasks follow one another: graph text, or edges.",
+        {
+            "graph": _text(
+                "a >> b one after the other, (a & b) side by side, (a | b) the first success, "
+                "name: task, pipe(…), switch(on=…){…}, foreach(over=…){…}, repeat(count=…){…}, "
+                "until(cond=…){…}."
+            ),
+            "entry": {
+                "description": "Where a flow written as edges starts.",
+                "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+            },
+            "edges": _texts("Chains such as a >> (b & c); the same name is the same node."),
+            "defaults": {
+                "description": "Values of params that a run need not give.",
+                "type": ["object", "null"],
+            },
+            "policy": {"$ref": "#/definitions/policy"},
+            "max_parallel": {
+                "description": "Attempts that run at the same time, at most.",
+                "type": "integer",
+                "minimum": 1,
+                "default": 8,
+            },
+            "scratch_merge": _enum(
+                "What a join does with scratch keys that two branches wrote.",
+                [member.value for member in ScratchMerge],
+            ),
+        },
+    )
+    flow["oneOf"] = [
+        {"required": ["graph"], "not": {"anyOf": [{"required": ["edges"]}, _required("entry")]}},
+        {"not": _required("graph"), "anyOf": [_required("edges"), _required("entry")]},
+    ]
+    return flow
+
+
+def _policy() -> _Schema:
+    duration = {"$ref": "#/definitions/duration"}
+    bound = {"anyOf": [duration, {"type": "null"}]}
+    return _mapping(
+        "How failure is met.",
+        {
+            "fail_fast": {
+                "description": "True: the first unhandled failure cancels all that still runs.",
+                "type": "boolean",
+            },
+            "timeout": duration,
+            "total_timeout": duration,
+            "retry": _mapping(
+                "How often and how patiently a task is tried again.",
+                {
+                    "max_attempts": {
+                        "description": "Tries after the first one; 0 is off.",
+                        "type": "integer",
+                        "minimum": 0,
+                    },
+                    "delay": duration,
+                    "mode": _enum("How the delay grows.", list(MODES)),
+                    "max_delay": bound,
+                    "jitter": _enum("How the delay varies.", list(JITTERS)),
+                    "on": {
+                        "description": "Categories of failure that are tried again.",
+                        "type": ["array", "null"],
+                        "items": {"enum": list(CATEGORIES)},
+                        "minItems": 1,
+                    },
+                    "max_elapsed": bound,
+                },
+            ),
+            "on_error": _mapping(
+                "What happens when a node has failed for good.",
+                {
+                    "action": _enum("What to do.", list(ACTIONS)),
+                    "target": _text("The node that runs instead (goto, fallback)."),
+                    "value": {"description": "What the flow goes on with (continue)."},
+                    "rejoin": _text("The node where the flow goes on after the target (goto)."),
+                },
+            ),
+        },
+    )
+
+
+def _mapping(
+    description: str, properties: dict[str, _Schema], *, required: list[str] | None = None
+) -> _Schema:
+    schema: _Schema = {
+        "description": description,
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    if required:
+        schema["required"] = required
+    return schema
+
+
+def _named(description: str, value: _Schema) -> _Schema:
+    return {
+        "description": description,
+        "type": ["object", "null"],
+        "additionalProperties": value,
+    }
+
+
+def _text(description: str) -> _Schema:
+    return {"description": description, "type": "string", "minLength": 1}
+
+
+def _texts(description: str) -> _Schema:
+    return {"description": description, "type": ["array", "null"], "items": {"type": "string"}}
+
+
+def _enum(description: str, values: list[str]) -> _Schema:
+    return {"description": description, "enum": values}
+
+
+def _required(key: str) -> _Schema:
+    return {"required": [key]}

@@ -1,0 +1,71 @@
+"""Secrets that users wrap, and rules of their own."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Iterator
+
+import pytest
+
+from tailrace.codecs import Unencodable, encode
+from tailrace.errors import SettingsError
+from tailrace.tracing.redact import Secret, is_secret, redact_text, use_rules
+
+
+@pytest.fixture(autouse=True)
+def no_rules_left() -> Iterator[None]:
+    yield
+    use_rules(())
+
+
+def test_a_secret_is_never_shown_but_can_be_revealed() -> None:
+    secret: Secret[str] = Secret("hunter2")
+    shown = [
+        repr(secret),
+        str(secret),
+        f"{secret}",
+        f"{secret!r:>40}",
+        "%s" % secret,  # noqa: UP031 - every way to print counts
+        repr([secret]),
+    ]
+    assert all("hunter2" not in text for text in shown)
+    assert secret.reveal() == "hunter2"
+
+
+def test_a_secret_compares_and_travels_like_its_value() -> None:
+    secret = Secret("hunter2")
+    assert secret == Secret("hunter2") != Secret("other")
+    assert hash(secret) == hash(Secret("hunter2"))
+    assert secret not in ("hunter2", None)
+    assert pickle.loads(pickle.dumps(secret)) == secret  # noqa: S301 - made one line above
+    assert copy.deepcopy(secret) == secret
+
+
+def test_a_secret_is_not_stored_in_a_checkpoint() -> None:
+    answer = encode({"a": Secret("hunter2")})
+    assert isinstance(answer, Unencodable)
+    assert "hunter2" not in answer.reason
+
+
+def test_further_names_are_secret_by_rule() -> None:
+    assert not is_secret("iban", "DE01")
+    use_rules([r"^iban$", "tax_.*"])
+    assert is_secret("IBAN", "DE01")
+    assert is_secret("tax_number", 7)
+    assert is_secret("password", "x")
+    assert redact_text("iban=DE01 name=me") == "iban=[redacted] name=me"
+    use_rules(())
+    assert not is_secret("iban", "DE01")
+
+
+def test_a_rule_that_is_no_pattern_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"redact: '\(' is no regular expression") as caught:
+        use_rules(["("])
+    assert caught.value.code == "TR193"
+
+
+def test_none_and_booleans_give_nothing_away() -> None:
+    assert not is_secret("password", None)
+    assert not is_secret("has_password", value=True)
+    assert is_secret("password", 1234)
