@@ -1,7 +1,8 @@
 """Walks a plan, runs attempts, applies decisions, writes the journal."""
 
 from tailrace.engine.facts import PlanFacts
-from tailrace.engine.run import Echo, NullJournal, Run, RunEnd, RunRequest
+from tailrace.engine.request import Echo, RunRequest
+from tailrace.engine.run import NullJournal, Run, RunEnd
 from tailrace.engine.trial import InlineAbandoned
 
 __all__ = [

@@ -5,12 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tailrace.engine.running import Running
 from tailrace.model import EventsDropped, Logged, Progress, Routing
-
-if TYPE_CHECKING:
-    from tailrace.engine.run import Run
 
 MAX_EVENTS = 1_000
 """Events kept per attempt; further ones are counted."""
@@ -36,7 +34,7 @@ class Attempt:
     _characters = 0
     _dropped = 0
 
-    def __init__(self, run: Run, path: str, span: int, number: int) -> None:
+    def __init__(self, run: Running, path: str, span: int, number: int) -> None:
         self.run = run
         self.path = path
         self.span = span

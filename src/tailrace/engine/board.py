@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import Any
 
 from tailrace.engine.cancel import CancelScope
 from tailrace.engine.frame import Frame
 from tailrace.engine.groups import Groups
 from tailrace.engine.outcome import End, Outcome
+from tailrace.engine.running import Running, ScopeEnd
 from tailrace.engine.scratch import Scratch, ScratchConflict, merge
 from tailrace.failures import capture
 from tailrace.model import (
@@ -22,19 +21,6 @@ from tailrace.model import (
     ScopePlan,
     TaskStep,
 )
-
-if TYPE_CHECKING:
-    from tailrace.engine.run import Run
-
-
-class ScopeEnd(msgspec.Struct, eq=False):
-    """How a scope ended. ``state`` is SUCCEEDED, FAILED or CANCELLED."""
-
-    state: NodeState
-    value: Any = None
-    scratch: Scratch | None = None
-    failure: FailureRecord | None = None
-    failed_path: str = ""
 
 
 class Board:
@@ -68,7 +54,7 @@ class Board:
 
     def __init__(
         self,
-        run: Run,
+        run: Running,
         plan: ScopePlan,
         frame: Frame,
         *,

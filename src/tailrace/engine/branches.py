@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tailrace.engine.binding import getter
-from tailrace.engine.board import ScopeEnd
 from tailrace.engine.cancel import CancelScope
 from tailrace.engine.container import (
     Container,
@@ -17,6 +16,7 @@ from tailrace.engine.container import (
 )
 from tailrace.engine.frame import FlowFrame, Frame
 from tailrace.engine.outcome import End, Outcome
+from tailrace.engine.running import Running, ScopeEnd
 from tailrace.engine.scratch import Scratch
 from tailrace.errors import RunError
 from tailrace.model import (
@@ -29,9 +29,6 @@ from tailrace.model import (
     SwitchStep,
 )
 from tailrace.tracing.summary import summarize, summarize_inputs
-
-if TYPE_CHECKING:
-    from tailrace.engine.run import Run
 
 
 class SwitchNoMatch(RunError):  # noqa: N818 - the name of the older system
@@ -108,7 +105,7 @@ async def race(container: Container, step: AnyStep) -> Outcome:
 
 
 async def _first_success(
-    run: Run, tasks: dict[asyncio.Task[ScopeEnd], int]
+    run: Running, tasks: dict[asyncio.Task[ScopeEnd], int]
 ) -> tuple[int | None, list[ScopeEnd]]:
     waiting = set(tasks)
     losses: list[ScopeEnd] = []

@@ -104,6 +104,12 @@ class OutputCapture:
             return sys.stdout, sys.stderr
         return tees[0].original, tees[1].original
 
+    def pass_on(self, stream: str, text: str) -> None:
+        """Write what a task wrote to where it meant it; log lines have handlers of their own."""
+        if stream != "log":
+            out, err = self.originals()
+            (out if stream == "stdout" else err).write(text)
+
     def _install(self) -> None:
         self._handler = _SpanHandler()
         logging.getLogger().addHandler(self._handler)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tailrace.engine.binding import Inputs
-from tailrace.engine.board import ScopeEnd
 from tailrace.engine.cancel import CancelScope
 from tailrace.engine.frame import Frame, StepScope
 from tailrace.engine.outcome import End, Outcome
+from tailrace.engine.running import Running, ScopeEnd
 from tailrace.engine.scratch import Scratch
 from tailrace.failures import capture
 from tailrace.model import (
@@ -21,9 +21,6 @@ from tailrace.model import (
     ScopeStarted,
 )
 
-if TYPE_CHECKING:
-    from tailrace.engine.run import Run
-
 
 class Container:
     """A container step while it runs: its span, its names, and how it ends."""
@@ -34,7 +31,7 @@ class Container:
 
     def __init__(
         self,
-        run: Run,
+        run: Running,
         step: AnyKindOfStep,
         frame: Frame,
         inputs: Inputs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 from tailrace.engine.binding import Inputs
 from tailrace.engine.branches import race, subflow, switch
@@ -11,6 +11,7 @@ from tailrace.engine.container import Container
 from tailrace.engine.frame import Frame
 from tailrace.engine.loops import foreach, repeat, until
 from tailrace.engine.outcome import Outcome
+from tailrace.engine.running import Running
 from tailrace.errors import ExpressionError, RunError
 from tailrace.model import (
     AnyKindOfStep,
@@ -23,12 +24,9 @@ from tailrace.model import (
     UntilStep,
 )
 
-if TYPE_CHECKING:
-    from tailrace.engine.run import Run
-
 
 async def run_container(
-    run: Run,
+    run: Running,
     step: AnyKindOfStep,
     frame: Frame,
     inputs: Inputs,

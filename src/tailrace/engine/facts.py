@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tailrace.engine.binding import Arguments, Call
-from tailrace.engine.trial import collected
-from tailrace.model import CallKind, Isolation, TaskStep
+from tailrace.model import CallKind, Isolation, TaskSpec, TaskStep
 from tailrace.policy import snapshot
 from tailrace.tracing.summary import summarize, summarize_inputs
+
+
+def collected(spec: TaskSpec) -> Callable[..., Any]:
+    """Return the function to call: generators are read to their end into a list."""
+    function = spec.function
+    if spec.kind is CallKind.GENERATOR:
+        return lambda *args, **kwargs: list(function(*args, **kwargs))
+    if spec.kind is CallKind.ASYNC_GENERATOR:
+        return partial(_collect_async, function)
+    return function
+
+
+async def _collect_async(function: Callable[..., Any], *args: Any, **kwargs: Any) -> list[Any]:
+    return [item async for item in function(*args, **kwargs)]
 
 
 class ShapeKey:
@@ -52,7 +66,7 @@ class StepFacts:
         self.context_parameters = call.context_parameters
         self.needs_context = bool(call.context_parameters)
         self.forks_scratch = self.needs_context or bool(step.outputs)
-        self.function = collected(task, task.function)
+        self.function = collected(task)
         self.generates = task.kind in {CallKind.GENERATOR, CallKind.ASYNC_GENERATOR}
         self.attempts = policy.attempts
         self.retries = policy.retry.max_attempts > 0

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tailrace.engine.outcome import End, Outcome
+from tailrace.engine.running import Running
 from tailrace.model import FailureRecord, NodeState, ScopeFinished, ScopePlan, ScopeStarted
-
-if TYPE_CHECKING:
-    from tailrace.engine.run import Run
 
 
 class Groups:
@@ -16,7 +12,7 @@ class Groups:
 
     __slots__ = ("_failures", "_left", "_plan", "_prefix", "_run", "_span", "_spans")
 
-    def __init__(self, run: Run, plan: ScopePlan, span: int, prefix: str) -> None:
+    def __init__(self, run: Running, plan: ScopePlan, span: int, prefix: str) -> None:
         self._run = run
         self._plan = plan
         self._span = span

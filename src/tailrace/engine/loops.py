@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any
 
-from tailrace.engine.board import ScopeEnd
 from tailrace.engine.cancel import CancelScope
 from tailrace.engine.container import (
     Container,
@@ -18,6 +17,7 @@ from tailrace.engine.container import (
 )
 from tailrace.engine.frame import Frame
 from tailrace.engine.outcome import End, Outcome
+from tailrace.engine.running import ScopeEnd
 from tailrace.engine.scratch import Scratch, merge
 from tailrace.engine.stream import END, Stream, StreamBroken
 from tailrace.errors import RunError

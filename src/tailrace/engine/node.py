@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tailrace.codecs import Encoded, encode
 from tailrace.engine.attempt import CURRENT, Attempt
@@ -16,6 +16,7 @@ from tailrace.engine.facts import summary_of
 from tailrace.engine.frame import Frame
 from tailrace.engine.outcome import End, Outcome
 from tailrace.engine.routing import chosen_routes
+from tailrace.engine.running import Running
 from tailrace.engine.scratch import Scratch
 from tailrace.engine.stream import Stream
 from tailrace.engine.trial import (
@@ -43,9 +44,6 @@ from tailrace.model import (
 )
 from tailrace.policy import RetryAfter, decide_retry
 
-if TYPE_CHECKING:
-    from tailrace.engine.run import Run
-
 
 class NodeRun(Inputs):
     """A node while it runs; what its inputs are read from."""
@@ -64,7 +62,7 @@ class NodeRun(Inputs):
 
     def __init__(
         self,
-        run: Run,
+        run: Running,
         step: TaskStep,
         frame: Frame,
         payload: Any,

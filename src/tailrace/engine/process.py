@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
-from multiprocessing.connection import Connection
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tailrace.engine.attempt import Attempt
 from tailrace.engine.child import serve
 from tailrace.errors import RunError
-from tailrace.model import FailureRecord, TaskSpec, UserSpanFinished, UserSpanStarted
+from tailrace.model import FailureRecord
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
     from tailrace.engine.threads import Result
+
+
+Listener = Callable[[str, list[Any]], None]
+"""Takes what a child says before its answer: the kind of message and its parts."""
 
 
 class ChildDied(RunError):  # noqa: N818 - reads as the state it reports
@@ -34,34 +36,6 @@ class ChildFailure(Exception):  # noqa: N818 - carries the failure, is not one o
     def __init__(self, failure: FailureRecord) -> None:
         super().__init__(failure.message)
         self.failure = failure
-
-
-class ChildSpans:
-    """Spans a task opens in its child, written into the run's own trace."""
-
-    def __init__(self, attempt: Attempt) -> None:
-        self._attempt = attempt
-        self._numbers = {0: attempt.span}
-        self._attributes: dict[int, dict[str, Any]] = {}
-
-    def set_attribute(self, local: int, key: str, value: Any) -> None:
-        """Set an attribute of span ``local``; 0 is the attempt's."""
-        if local == 0:
-            self._attempt.set_attribute(key, value)
-        else:
-            self._attributes.setdefault(local, {})[key] = value
-
-    def open(self, local: int, parent: int, name: str, attributes: dict[str, Any]) -> None:
-        """Open span ``local`` under ``parent``."""
-        run = self._attempt.run
-        number = self._numbers[local] = run.next_span()
-        run.note(UserSpanStarted(number, self._numbers[parent], name, run.clock.now(), attributes))
-
-    def close(self, local: int, failure: FailureRecord | None) -> None:
-        """Close span ``local``."""
-        run = self._attempt.run
-        attributes = self._attributes.pop(local, {})
-        run.note(UserSpanFinished(self._numbers.pop(local), run.clock.now(), attributes, failure))
 
 
 class Child:
@@ -82,45 +56,29 @@ class Child:
         """True while it can take another attempt."""
         return self._process.is_alive()
 
-    def call(
-        self,
-        attempt: Attempt,
-        spec: TaskSpec,
-        arguments: tuple[tuple[Any, ...], dict[str, Any]],
-        context: dict[str, Any] | None,
-    ) -> asyncio.Future[Result]:
-        """Send the call; a thread reads events and the answer."""
+    def call(self, path: str, body: bytes, listen: Listener) -> asyncio.Future[Result]:
+        """Send a pickled call of the node ``path``; a thread reads events and the answer."""
         future: asyncio.Future[Result] = self._loop.create_future()
-        try:
-            body = pickle.dumps((spec.function, spec.kind, arguments, context))
-        except Exception as error:  # noqa: BLE001 - pickling user values may raise anything
-            message = f"the inputs of {attempt.path!r} cannot be sent to a child process: {error}"
-            future.set_result((None, TypeError(message)))
-            return future
         threading.Thread(
             target=self._converse,
-            args=(self._connection, attempt, body, future),
+            args=(path, body, listen, future),
             name="tailrace-child-reader",
             daemon=True,
         ).start()
         return future
 
     def _converse(
-        self,
-        connection: Connection[Any, Any],
-        attempt: Attempt,
-        body: bytes,
-        future: asyncio.Future[Result],
+        self, path: str, body: bytes, listen: Listener, future: asyncio.Future[Result]
     ) -> None:
         result: Result
         try:
-            connection.send_bytes(body)
-            result = self._read(connection, attempt)
+            self._connection.send_bytes(body)
+            result = self._read(listen)
         except (EOFError, OSError):
             self._process.join(5)
             code = self._process.exitcode
             how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-            result = (None, ChildDied(f"the child process of {attempt.path!r} ended ({how})"))
+            result = (None, ChildDied(f"the child process of {path!r} ended ({how})"))
 
         def deliver() -> None:
             if not future.done():
@@ -131,29 +89,14 @@ class Child:
         except RuntimeError:  # the loop is closed: nobody waits for this any more
             return
 
-    @staticmethod
-    def _read(connection: Connection[Any, Any], attempt: Attempt) -> Result:
-        spans = ChildSpans(attempt)
+    def _read(self, listen: Listener) -> Result:
         while True:
-            kind, *rest = connection.recv()
-            match kind:
-                case "event":
-                    attempt.event(*rest)
-                case "output":
-                    attempt.run.echo(*rest)
-                    attempt.output(*rest)
-                case "progress":
-                    attempt.progress(*rest)
-                case "attribute":
-                    spans.set_attribute(*rest)
-                case "span":
-                    spans.open(*rest)
-                case "span_end":
-                    spans.close(*rest)
-                case "returned":
-                    return (rest[0], None)
-                case _:
-                    return (None, ChildFailure(rest[0]))
+            kind, *rest = self._connection.recv()
+            if kind == "returned":
+                return (rest[0], None)
+            if kind == "failed":
+                return (None, ChildFailure(rest[0]))
+            listen(kind, rest)
 
     def terminate(self) -> None:
         """Ask the child to stop (SIGTERM)."""

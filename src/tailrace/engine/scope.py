@@ -9,22 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tailrace.engine.binding import Inputs
-from tailrace.engine.board import Board, ScopeEnd
+from tailrace.engine.board import Board
 from tailrace.engine.cancel import CancelScope
 from tailrace.engine.containers import run_container
 from tailrace.engine.frame import Frame
 from tailrace.engine.node import NodeRun
 from tailrace.engine.outcome import End, Outcome
+from tailrace.engine.running import Running, ScopeEnd
 from tailrace.engine.scratch import Scratch, ScratchConflict
 from tailrace.engine.stream import streams
 from tailrace.failures import capture
 from tailrace.model import AnyKindOfStep, ScopePlan, TaskStep
-
-if TYPE_CHECKING:
-    from tailrace.engine.run import Run
 
 _YIELD_NS = 10_000_000
 """A chain of inline steps lets the event loop run at least every 10 ms."""
@@ -37,7 +35,7 @@ class ScopeRun:
 
     def __init__(
         self,
-        run: Run,
+        run: Running,
         plan: ScopePlan,
         frame: Frame,
         *,

@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tailrace.engine.attempt import Attempt, within
+from tailrace.engine.running import Running
 from tailrace.failures import capture
 from tailrace.model import (
     AnyKindOfStep,
@@ -19,9 +20,6 @@ from tailrace.model import (
     ScopePlan,
     TaskStep,
 )
-
-if TYPE_CHECKING:
-    from tailrace.engine.run import Run
 
 END = object()
 """What ``Stream.next`` gives after the last value."""
@@ -44,7 +42,7 @@ class Stream:
 
     def __init__(
         self,
-        run: Run,
+        run: Running,
         attempt: Attempt,
         make: Callable[[], Any],
         finish: Callable[[int, FailureRecord | None], None],

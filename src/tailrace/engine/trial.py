@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tailrace.engine.attempt import CURRENT, Attempt, within
 from tailrace.engine.cancel import CancelScope
-from tailrace.engine.process import ChildDied, ChildFailure
+from tailrace.engine.child_events import ChildEvents
+from tailrace.engine.process import ChildFailure
+from tailrace.engine.running import Running
 from tailrace.engine.waiting import Woken, wait_for
-from tailrace.model import CallKind, FailureRecord, Isolation, TaskSpec
-
-if TYPE_CHECKING:
-    from tailrace.engine.run import Run
+from tailrace.model import FailureRecord, Isolation, Logged, TaskSpec
 
 
 @dataclass(slots=True)
@@ -50,19 +50,6 @@ def call_inline(attempt: Attempt, function: Callable[[], Any]) -> Tried:
     finally:
         CURRENT.reset(token)
         run.inline = None
-
-
-def collected(spec: TaskSpec, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function to call: generators are read to their end into a list."""
-    if spec.kind is CallKind.GENERATOR:
-        return lambda *args, **kwargs: list(function(*args, **kwargs))
-    if spec.kind is CallKind.ASYNC_GENERATOR:
-        return partial(_collect_async, function)
-    return function
-
-
-async def _collect_async(function: Callable[..., Any], *args: Any, **kwargs: Any) -> list[Any]:
-    return [item async for item in function(*args, **kwargs)]
 
 
 async def try_async(
@@ -103,7 +90,7 @@ def _swallow(task: asyncio.Task[Tried]) -> None:
         task.exception()
 
 
-async def _settles(run: Run, future: asyncio.Future[Any]) -> bool:
+async def _settles(run: Running, future: asyncio.Future[Any]) -> bool:
     """Give what was asked to stop its grace time; tell whether it has stopped."""
     hurry = asyncio.ensure_future(run.hurry.wait())
     try:
@@ -126,12 +113,15 @@ async def try_thread(
     attempt.cancelled = True
     if woken is Woken.CANCELLED and await _settles(run, future):
         return Tried(*future.result())
-    future.add_done_callback(partial(_note_late, run, attempt))
+    future.add_done_callback(partial(_note_late, attempt))
     return Tried(stopped=woken, abandoned="thread")
 
 
-def _note_late(run: Run, attempt: Attempt, future: asyncio.Future[Any]) -> None:
-    run.note_late(attempt, future.result()[1])
+def _note_late(attempt: Attempt, future: asyncio.Future[Any]) -> None:
+    run, error = attempt.run, future.result()[1]
+    how = "returned" if error is None else f"raised {type(error).__name__}"
+    message = f"the abandoned attempt {how}; its result is discarded"
+    run.note(Logged(attempt.span, run.clock.now(), "late result", {"message": message}))
 
 
 async def try_process(
@@ -144,8 +134,13 @@ async def try_process(
     cancel: CancelScope,
 ) -> Tried:
     """Run in a child process that is killed past its deadline."""
+    try:
+        body = pickle.dumps((spec.function, spec.kind, arguments, context))
+    except Exception as error:  # noqa: BLE001 - pickling user values may raise anything
+        message = f"the inputs of {attempt.path!r} cannot be sent to a child process: {error}"
+        return Tried(error=TypeError(message))
     child = await attempt.run.processes.acquire()
-    future = child.call(attempt, spec, arguments, context)
+    future = child.call(attempt.path, body, ChildEvents(attempt))
     woken = await wait_for(future, timeout=timeout, cancel=cancel)
     if woken is Woken.CANCELLED:
         child.terminate()
@@ -154,12 +149,10 @@ async def try_process(
         await child.kill()
         return Tried(stopped=woken)
     attempt.run.processes.release(child)
-    value, error = future.result()
-    if isinstance(error, ChildFailure):
-        return Tried(failure=error.failure)
-    if isinstance(error, ChildDied):
-        return Tried(error=error)
-    return Tried(value, error)
+    value, raised = future.result()
+    if isinstance(raised, ChildFailure):
+        return Tried(failure=raised.failure)
+    return Tried(value, raised)
 
 
 def wants_thread(spec: TaskSpec, *, alone: bool, deadline: bool) -> bool:

@@ -33,9 +33,10 @@ def _pushed(item: Item, margin: str) -> list[tuple[Item, str, bool]]:
 
 def _line(item: Item, *, ascii_only: bool) -> str:
     text = "  ".join(filter(None, (item.name, item.detail)))
-    if ascii_only:
-        return text.encode("ascii", "backslashreplace").decode()
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+    return "".join(
+        sign if sign.isprintable() and not (ascii_only and sign > "~") else ascii(sign)[1:-1]
+        for sign in text
+    )
 
 
 _MERMAID = {"task": '["{}"]', "choice": '{{"{}"}}', "flow": '[["{}"]]', "handler": '(["{}"])'}

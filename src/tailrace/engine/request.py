@@ -1,0 +1,39 @@
+"""What a run is started with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tailrace.engine.facts import PlanFacts
+from tailrace.model import FlowPlan, RunId, new_run_id
+
+Echo = Callable[[str, str], None]
+"""Takes a stream (``stdout``, ``stderr``, ``log``) and what a task wrote to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What a run is started with."""
+
+    plan: FlowPlan
+    facts: PlanFacts = field(default_factory=PlanFacts)
+    """Kept by the caller over several runs of one plan, they need to be worked out only once."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    payload: Any = None
+    scratch: Mapping[str, Any] = field(default_factory=dict)
+    run_id: RunId = field(default_factory=new_run_id)
+    source: str = "api"
+    echo: Echo | None = None
+    """Where output of tasks goes besides the trace; None: to the streams it was written to."""
+    artifact_folder: Path = Path("artifacts")
+    grace: float = 5.0
+    """Seconds that running attempts have to stop after a cancel, before they are abandoned."""
+    parent_span_id: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float | None = None
+    """Seconds after which the whole run is cancelled."""
+    seed: int | None = None
+    """Seed of the jitter; None: unpredictable."""

@@ -1,0 +1,178 @@
+"""The state all scopes of a run share."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import cached_property
+from typing import Any, Protocol
+
+import msgspec
+
+from tailrace.engine.cancel import CancelScope
+from tailrace.engine.clock import RunClock
+from tailrace.engine.facts import ShapeKey, StepFacts
+from tailrace.engine.frame import Frame
+from tailrace.engine.process import ProcessPool
+from tailrace.engine.request import Echo, RunRequest
+from tailrace.engine.scratch import Scratch
+from tailrace.engine.threads import ThreadPool
+from tailrace.model import FailureRecord, NodeState, ScopePlan, ShapeDeclared, TaskStep
+from tailrace.model.journal import Record
+from tailrace.ports import Journal
+
+
+class ScopeEnd(msgspec.Struct, eq=False):
+    """How a scope ended. ``state`` is SUCCEEDED, FAILED or CANCELLED."""
+
+    state: NodeState
+    value: Any = None
+    scratch: Scratch | None = None
+    failure: FailureRecord | None = None
+    failed_path: str = ""
+
+
+class ScopeWalk(Protocol):
+    """Runs a scope under ``span``; how containers run what is inside them."""
+
+    async def __call__(
+        self,
+        plan: ScopePlan,
+        frame: Frame,
+        *,
+        span: int,
+        payload: Any,
+        scratch: Scratch,
+        cancel: CancelScope,
+    ) -> ScopeEnd:
+        """Return how the scope ended."""
+        ...
+
+
+class Running:
+    """A run as its scopes, nodes and attempts see it: numbers, journal, slots, cancel."""
+
+    def __init__(
+        self, request: RunRequest, journal: Journal, *, echo: Echo, walk: ScopeWalk
+    ) -> None:
+        self.request = request
+        self.plan = request.plan
+        self.run_id = request.run_id
+        self.lineage = request.run_id
+        self.grace = request.grace
+        self.artifact_folder = request.artifact_folder / request.run_id
+        self.journal = journal
+        self.clock = RunClock()
+        self.cancel = CancelScope()
+        self.random = random.Random(request.seed)  # noqa: S311 - jitter, not a secret
+        self.outbox: list[Any] = []
+        self.max_parallel = request.plan.max_parallel
+        self.free_slots = self.max_parallel
+        self.active = 1
+        self.yielded = self.clock.now()
+        self.handled_failures = 0
+        self.inline: object | None = None
+        """The attempt that runs on the engine's own thread, if one does."""
+        self.echo = echo
+        self.run_scope = walk
+        self.background: set[asyncio.Task[Any]] = set()
+        self.interrupt: BaseException | None = None
+        self.timed_out = False
+        self.spans = itertools.count(1)
+        self._facts = request.facts
+        self._shapes: dict[ShapeKey, int] = {}
+        self._slot_wanted: deque[Callable[[], None]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    # Numbers and facts.
+
+    def next_span(self) -> int:
+        """Return the next span number; thread-safe."""
+        return next(self.spans)
+
+    def shape(self, facts: StepFacts) -> int:
+        """Return the number of the attributes that spans of this step share."""
+        known = self._shapes.get(facts.shape)
+        if known is None:
+            known = self._shapes[facts.shape] = len(self._shapes) + 1
+            self.outbox.append(ShapeDeclared(known, facts.shape.task, facts.shape.attributes))
+        return known
+
+    def facts(self, step: TaskStep) -> StepFacts:
+        """Return the facts of a step."""
+        return self._facts.of(step)
+
+    # The journal.
+
+    def commit_now(self) -> Awaitable[None] | None:
+        """Append the outbox; None when it is durable already."""
+        records, self.outbox = self.outbox, []
+        return self.journal.append(records)
+
+    async def commit(self) -> None:
+        """Append the outbox and wait until it is durable."""
+        if self.outbox:
+            pending = self.commit_now()
+            if pending is not None:
+                await pending
+
+    def note(self, record: Record) -> None:
+        """Hand over a record that nothing waits for; thread-safe."""
+        self.journal.note(record)  # type: ignore[arg-type]  # every Record is one of AnyRecord
+
+    # Slots.
+
+    def release_slot(self) -> None:
+        """An attempt has ended; the scope that waited longest may start another."""
+        self.free_slots += 1
+        if self._slot_wanted:
+            self._slot_wanted.popleft()()
+
+    def want_slot(self, notify: Callable[[], None]) -> None:
+        """Call ``notify`` when a slot is free."""
+        if notify not in self._slot_wanted:
+            self._slot_wanted.append(notify)
+
+    def task_over(self, _: asyncio.Task[Any]) -> None:
+        """A branch or an iteration that ran beside others is over."""
+        self.active -= 1
+
+    # Stopping.
+
+    def saw(self, error: BaseException) -> None:
+        """Remember an interrupt raised by a task; it stops the run."""
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            self.interrupt = error
+            if isinstance(error, KeyboardInterrupt):
+                self.cancel.cancel("KeyboardInterrupt")
+
+    def request_cancel(self, reason: str) -> None:
+        """Ask the run to stop; callable from any thread and from a signal handler."""
+        self.cancel.mark(reason)
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self.cancel.announce)
+
+    def hurry_up(self) -> None:
+        """End the grace time of everything that was asked to stop."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self.hurry.set)
+
+    @cached_property
+    def hurry(self) -> asyncio.Event:
+        """Set when there is no more time to stop cooperatively."""
+        return asyncio.Event()
+
+    @cached_property
+    def threads(self) -> ThreadPool:
+        """Threads for synchronous tasks."""
+        return ThreadPool(asyncio.get_running_loop())
+
+    @cached_property
+    def processes(self) -> ProcessPool:
+        """Children for tasks that run in a process."""
+        return ProcessPool(asyncio.get_running_loop())
