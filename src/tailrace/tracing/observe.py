@@ -12,7 +12,7 @@ from tailrace.tracing.spans import Spans
 
 _log = logging.getLogger(__name__)
 _FAILURES_ALLOWED = 5
-"""Failures in a row after which a tracer is switched off."""
+"""Failures in one run after which a tracer is switched off."""
 
 
 class _Guarded:
@@ -32,8 +32,6 @@ class _Guarded:
             method(span)
         except Exception as error:  # noqa: BLE001 - a tracer of the user's may raise anything
             self._failed(error)
-        else:
-            self._failures = 0
 
     def close(self) -> None:
         try:

@@ -37,6 +37,8 @@ from tailrace.model import (
     Until,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
+
 FUNCTIONS = [
     resolve_callable(reference, folder=None, allow=None)
     for reference in ("textwrap:dedent", "textwrap:fill", "shlex:quote", "posixpath:basename")

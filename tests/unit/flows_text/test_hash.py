@@ -54,12 +54,8 @@ flow:
 
 def test_three_spellings_of_one_flow_have_one_hash(read: Read) -> None:
     graph = in_yaml(read, 'graph: "extract >> (clean & enrich: load) >> load"')
-    edges = in_yaml(
-        read, "{entry: extract, edges: ['extract >> (clean & enrich: load)', "
-        "'(clean & enrich) >> load']}".removeprefix("{").removesuffix("}").replace(
-            ", edges", "\n  edges"
-        ),
-    )  # fmt: skip
+    chains = "['extract >> (clean & enrich: load)', '(clean & enrich) >> load']"
+    edges = in_yaml(read, f"entry: extract\n  edges: {chains}")
     assert definition_hash(in_python()) == definition_hash(graph) == definition_hash(edges)
 
 
