@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,9 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+_VARIABLES = {key: f"TAILRACE_{key.upper()}" for key in _READERS}
+
+
 def load_settings(
     start: Path | None = None, *, environ: Mapping[str, str] | None = None
 ) -> Settings:
@@ -94,7 +97,7 @@ def load_settings(
     Raises:
         SettingsError: a file cannot be read, a key is unknown, or a value is out of its bounds.
     """
-    folder = (start or Path.cwd()).resolve()
+    folder = os.path.realpath(start or ".")
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {}
     origins = dict.fromkeys(_READERS, "default")
@@ -105,19 +108,28 @@ def load_settings(
             if key == "db" and not values[key].is_absolute():
                 values[key] = file.parent / values[key]
             origins[key] = str(file)
-    for key in _READERS:
-        variable = f"TAILRACE_{key.upper()}"
+    for key, variable in _VARIABLES.items():
         if environ.get(variable):
             values[key] = _value(key, environ[variable], variable)
             origins[key] = variable
-    return replace(Settings(), **values, origins=origins)
+    return Settings(**values, origins=origins)
 
 
-def _find_file(folder: Path) -> Path | None:
-    for candidate in (folder, *folder.parents):
-        file = candidate / FILE_NAME
-        if file.is_file():
-            return file
+def _upwards(folder: str) -> Iterator[str]:
+    """Yield the folder and those above it; plain texts, because every run looks here."""
+    while True:
+        yield folder
+        above = os.path.dirname(folder)
+        if above == folder:
+            return
+        folder = above
+
+
+def _find_file(folder: str) -> Path | None:
+    for candidate in _upwards(folder):
+        file = os.path.join(candidate, FILE_NAME)
+        if os.path.isfile(file):
+            return Path(file)
     return None
 
 
@@ -147,8 +159,9 @@ def database_for(start: Path, settings: Settings) -> Path:
     """Return the database of a folder: the setting, else the nearest one upwards, else here."""
     if settings.db is not None:
         return settings.db
-    for folder in (start, *start.parents):
-        file = folder / STATE_FOLDER / DATABASE_NAME
-        if file.is_file():
-            return file
-    return start / STATE_FOLDER / DATABASE_NAME
+    inside = os.path.join(STATE_FOLDER, DATABASE_NAME)
+    for folder in _upwards(os.path.realpath(start)):
+        file = os.path.join(folder, inside)
+        if os.path.isfile(file):
+            return Path(file)
+    return start / inside

@@ -55,7 +55,7 @@ class Attempt:
             return
         self._events += 1
         self._characters += size
-        self.run.note(Logged(span or self.span, self.run.clock.now(), name, attributes))
+        self.run.note(Logged(span or self.span, self.run.now(), name, attributes))
 
     def output(self, stream: str, text: str) -> None:
         """Take what the task wrote to ``stdout`` or ``stderr``; lines become events."""
@@ -79,7 +79,7 @@ class Attempt:
     def progress(self, done: float, total: float | None) -> None:
         """Report progress."""
         if self.open:
-            self.run.note(Progress(self.span, self.run.clock.now(), done, total))
+            self.run.note(Progress(self.span, self.run.now(), done, total))
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Set an attribute that the node's span gets when it ends."""

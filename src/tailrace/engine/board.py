@@ -224,7 +224,7 @@ class Board:
                 shape,
                 step.name,
                 prefix + step.name if prefix else "",
-                run.clock.now(),
+                run.now(),
                 state,
                 reason,
             )

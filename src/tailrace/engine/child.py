@@ -57,6 +57,7 @@ def _answer(body: bytes, send: Send) -> None:
         if context is not None:
             handed = ChildContext(send, context)
             kwargs |= dict.fromkeys(context["parameters"], handed)
+        send("started")
         value = _run(function, kind, args, kwargs)
         sys.stdout.flush()
         sys.stderr.flush()

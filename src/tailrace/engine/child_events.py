@@ -45,9 +45,9 @@ class ChildEvents:
     def _open(self, local: int, parent: int, name: str, attributes: dict[str, Any]) -> None:
         run = self._attempt.run
         number = self._numbers[local] = run.next_span()
-        run.note(UserSpanStarted(number, self._numbers[parent], name, run.clock.now(), attributes))
+        run.note(UserSpanStarted(number, self._numbers[parent], name, run.now(), attributes))
 
     def _close(self, local: int, failure: FailureRecord | None) -> None:
         run = self._attempt.run
         attributes = self._attributes.pop(local, {})
-        run.note(UserSpanFinished(self._numbers.pop(local), run.clock.now(), attributes, failure))
+        run.note(UserSpanFinished(self._numbers.pop(local), run.now(), attributes, failure))

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 
-class RunClock:
-    """Nanoseconds since the epoch, anchored once and advanced by the monotonic clock.
+def start_clock() -> Callable[[], int]:
+    """Return a clock: nanoseconds since the epoch, anchored now, advanced by the monotonic clock.
 
-    The difference of two instants of one run is a true duration even when the wall clock jumps.
+    The difference of two of its instants is a true duration even when the wall clock jumps.
     """
-
-    __slots__ = ("_offset",)
-
-    def __init__(self) -> None:
-        self._offset = time.time_ns() - time.monotonic_ns()
-
-    def now(self) -> int:
-        """Return the present instant in nanoseconds since the epoch."""
-        return self._offset + time.monotonic_ns()
+    offset = time.time_ns() - time.monotonic_ns()
+    monotonic = time.monotonic_ns
+    return lambda: offset + monotonic()

@@ -64,7 +64,7 @@ class Container:
                 self.construct,
                 self.name,
                 "" if self.path == self.name else self.path,
-                run.clock.now(),
+                run.now(),
                 {},
             )
         )
@@ -84,9 +84,7 @@ class Container:
         run = self.run
         state = _STATES[outcome.end]
         run.outbox.append(
-            ScopeFinished(
-                self.span, state, run.clock.now(), self.path, self.attributes, outcome.failure
-            )
+            ScopeFinished(self.span, state, run.now(), self.path, self.attributes, outcome.failure)
         )
         if outcome.end is End.OK:
             self.frame.put(self.name, outcome.value)
@@ -155,7 +153,7 @@ def open_scope(
             container.construct,
             name,
             container.frame.prefix + name if container.frame.prefix else "",
-            run.clock.now(),
+            run.now(),
             attributes,
         )
     )
@@ -167,4 +165,4 @@ def close_scope(
 ) -> None:
     """Record the end of an iteration or a branch."""
     run = container.run
-    run.outbox.append(ScopeFinished(span, state, run.clock.now(), "", {}, failure))
+    run.outbox.append(ScopeFinished(span, state, run.now(), "", {}, failure))

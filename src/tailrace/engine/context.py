@@ -42,14 +42,14 @@ def _open_span(
 ) -> Iterator[SpanHandle]:
     run = attempt.run
     number = run.next_span()
-    run.note(UserSpanStarted(number, parent, name, run.clock.now(), attributes))
+    run.note(UserSpanStarted(number, parent, name, run.now(), attributes))
     span = _UserSpan(attempt, number)
     try:
         yield span
     except BaseException as error:
-        run.note(UserSpanFinished(number, run.clock.now(), span.attributes, capture(error)))
+        run.note(UserSpanFinished(number, run.now(), span.attributes, capture(error)))
         raise
-    run.note(UserSpanFinished(number, run.clock.now(), span.attributes))
+    run.note(UserSpanFinished(number, run.now(), span.attributes))
 
 
 class _AttemptSpan:

@@ -32,9 +32,7 @@ class Groups:
         path = self._prefix + group.name
         attributes = {"branches": len(group.members)}
         run.outbox.append(
-            ScopeStarted(
-                span, around, "container", "all", group.name, path, run.clock.now(), attributes
-            )
+            ScopeStarted(span, around, "container", "all", group.name, path, run.now(), attributes)
         )
         return span
 
@@ -71,6 +69,6 @@ class Groups:
         path = self._prefix + self._plan.groups[index].name
         run.outbox.append(
             ScopeFinished(
-                span, NodeState.FAILED if failure else state, run.clock.now(), path, {}, failure
+                span, NodeState.FAILED if failure else state, run.now(), path, {}, failure
             )
         )

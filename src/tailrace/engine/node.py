@@ -96,7 +96,7 @@ class NodeRun(Inputs):
             self.input_failure, summaries = capture(error), {}
         name, path = self.step.name, self.path
         shape = run.shape(facts)
-        self._started = started = run.clock.now()
+        self._started = started = run.now()
         run.outbox.append(
             NodeStarted(
                 span,
@@ -220,7 +220,7 @@ class NodeRun(Inputs):
         policy = self.step.policy
         timeout = policy.timeout or None
         if policy.total_timeout:
-            spent = (self.run.clock.now() - self._started) / 1e9
+            spent = (self.run.now() - self._started) / 1e9
             left = policy.total_timeout - spent
             return left if timeout is None else min(timeout, left)
         return timeout
@@ -247,7 +247,7 @@ class NodeRun(Inputs):
     def _delay_before_next(self, failure: FailureRecord) -> float | None:
         if self.run.cancel.requested or not self.facts.retries:
             return None
-        elapsed = (self.run.clock.now() - self._started) / 1e9
+        elapsed = (self.run.now() - self._started) / 1e9
         decision = decide_retry(
             self.step.policy.retry,
             category=failure.category,
@@ -267,9 +267,7 @@ class NodeRun(Inputs):
     async def _pause(self, failure: FailureRecord, delay: float) -> bool:
         """Record the failed attempt, wait, start the next; False when cancelled meanwhile."""
         run, attempt = self.run, self._attempt
-        run.outbox.append(
-            AttemptFailed(attempt.span, run.clock.now(), failure, attempt.number, delay)
-        )
+        run.outbox.append(AttemptFailed(attempt.span, run.now(), failure, attempt.number, delay))
         await run.commit()
         if delay > 0:
             woken = await wait_for(None, timeout=delay, cancel=self._cancel)
@@ -286,7 +284,7 @@ class NodeRun(Inputs):
                 self._attempt.span,
                 self._span,
                 self._attempt.number,
-                run.clock.now(),
+                run.now(),
                 delay,
                 self.facts.attempts,
             )
@@ -355,7 +353,7 @@ class NodeRun(Inputs):
                 self._span,
                 attempt.span,
                 state,
-                self.run.clock.now(),
+                self.run.now(),
                 self.path,
                 body,
                 codec,

@@ -25,8 +25,8 @@ class End(Enum):
     DIVERTED = "diverted"
 
 
-class Outcome(msgspec.Struct, eq=False):
-    """The end of one step."""
+class Outcome(msgspec.Struct, eq=False, gc=False):
+    """The end of one step. Nothing a user holds refers to it, so no cycle goes through it."""
 
     end: End
     value: Any = None

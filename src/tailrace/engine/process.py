@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tailrace.engine.child import serve
+from tailrace.engine.threads import Result
 from tailrace.errors import RunError
 from tailrace.model import FailureRecord
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
-
-    from tailrace.engine.threads import Result
 
 
 Listener = Callable[[str, list[Any]], None]
@@ -38,6 +38,13 @@ class ChildFailure(Exception):  # noqa: N818 - carries the failure, is not one o
         self.failure = failure
 
 
+class Call(NamedTuple):
+    """A call on its way: ``started`` once the task's own code runs, ``result`` at its end."""
+
+    started: asyncio.Future[None]
+    result: asyncio.Future[Result]
+
+
 class Child:
     """One child process; it runs one attempt at a time."""
 
@@ -56,42 +63,45 @@ class Child:
         """True while it can take another attempt."""
         return self._process.is_alive()
 
-    def call(self, path: str, body: bytes, listen: Listener) -> asyncio.Future[Result]:
+    def call(self, path: str, body: bytes, listen: Listener) -> Call:
         """Send a pickled call of the node ``path``; a thread reads events and the answer."""
-        future: asyncio.Future[Result] = self._loop.create_future()
+        call = Call(self._loop.create_future(), self._loop.create_future())
         threading.Thread(
             target=self._converse,
-            args=(path, body, listen, future),
+            args=(path, body, listen, call),
             name="tailrace-child-reader",
             daemon=True,
         ).start()
-        return future
+        return call
 
-    def _converse(
-        self, path: str, body: bytes, listen: Listener, future: asyncio.Future[Result]
-    ) -> None:
+    def _converse(self, path: str, body: bytes, listen: Listener, call: Call) -> None:
         result: Result
         try:
             self._connection.send_bytes(body)
-            result = self._read(listen)
+            result = self._read(listen, call)
         except (EOFError, OSError):
             self._process.join(5)
             code = self._process.exitcode
             how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
             result = (None, ChildDied(f"the child process of {path!r} ended ({how})"))
 
-        def deliver() -> None:
+        self._settle(call.started, None)
+        self._settle(call.result, result)
+
+    def _settle(self, future: asyncio.Future[Any], value: Any) -> None:
+        def settle() -> None:
             if not future.done():
-                future.set_result(result)
+                future.set_result(value)
 
-        try:
-            self._loop.call_soon_threadsafe(deliver)
-        except RuntimeError:  # the loop is closed: nobody waits for this any more
-            return
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(settle)
 
-    def _read(self, listen: Listener) -> Result:
+    def _read(self, listen: Listener, call: Call) -> Result:
         while True:
             kind, *rest = self._connection.recv()
+            if kind == "started":
+                self._settle(call.started, None)
+                continue
             if kind == "returned":
                 return (rest[0], None)
             if kind == "failed":

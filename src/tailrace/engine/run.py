@@ -89,7 +89,7 @@ class Run(Running):
                 self.plan.name,
                 self.plan.definition_hash,
                 self.plan.source,
-                self.clock.now(),
+                self.now(),
                 summarize_inputs(flow.plain_params),
                 request.source,
                 new_span_base(),
@@ -148,7 +148,7 @@ class Run(Running):
         )
         self.outbox.append(
             RunFinished(
-                self.clock.now(),
+                self.now(),
                 status,
                 end.failure,
                 end.failed_path,

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from tailrace.engine.cancel import CancelScope
-from tailrace.engine.clock import RunClock
+from tailrace.engine.clock import start_clock
 from tailrace.engine.facts import ShapeKey, StepFacts
 from tailrace.engine.frame import Frame
 from tailrace.engine.process import ProcessPool
@@ -65,14 +65,14 @@ class Running:
         self.grace = request.grace
         self.artifact_folder = request.artifact_folder / request.run_id
         self.journal = journal
-        self.clock = RunClock()
+        self.now = start_clock()
         self.cancel = CancelScope()
         self.random = random.Random(request.seed)  # noqa: S311 - jitter, not a secret
         self.outbox: list[Any] = []
         self.max_parallel = request.plan.max_parallel
         self.free_slots = self.max_parallel
         self.active = 1
-        self.yielded = self.clock.now()
+        self.yielded = self.now()
         self.handled_failures = 0
         self.inline: object | None = None
         """The attempt that runs on the engine's own thread, if one does."""

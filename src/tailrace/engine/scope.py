@@ -74,7 +74,7 @@ class ScopeRun:
                     board.cancel_rest()
                 elif ready:
                     if self._is_alone():
-                        await self._run_alone(board.take())
+                        await self._run_alone()
                         continue
                     await self._launch()
                 if run.outbox:
@@ -93,11 +93,21 @@ class ScopeRun:
             return True
         return run.max_parallel == 1 and run.free_slots > 0
 
-    async def _run_alone(self, step: AnyKindOfStep) -> None:
+    async def _run_alone(self) -> None:
+        """Run the one ready step right here, and then the next, for as long as it is alone."""
+        run, board, cancel = self._run, self._board, self._cancel
+        ready = board.ready
+        while True:
+            step = board.take()
+            if isinstance(step, TaskStep):
+                await self._run_task_alone(step)
+            else:
+                board.settle(step, await self._run_container(step))
+            if len(ready) != 1 or cancel.requested or run.active != 1:
+                return
+
+    async def _run_task_alone(self, step: TaskStep) -> None:
         run, settle = self._run, self._board.settle
-        if not isinstance(step, TaskStep):
-            settle(step, await self._run_container(step))
-            return
         node = self._prepare(step)
         if node is None:
             return
@@ -115,7 +125,7 @@ class ScopeRun:
         else:
             outcome = await node.execute(alone=not run.request.timeout)
         settle(step, outcome)
-        now = run.clock.now()
+        now = run.now()
         if now - run.yielded > _YIELD_NS:
             await asyncio.sleep(0)
             run.yielded = now

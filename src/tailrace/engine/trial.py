@@ -18,6 +18,9 @@ from tailrace.engine.running import Running
 from tailrace.engine.waiting import Woken, wait_for
 from tailrace.model import FailureRecord, Isolation, Logged, TaskSpec
 
+_START_LIMIT = 60.0
+"""Seconds a child may take to start Python and import the task."""
+
 
 @dataclass(slots=True)
 class Tried:
@@ -121,7 +124,7 @@ def _note_late(attempt: Attempt, future: asyncio.Future[Any]) -> None:
     run, error = attempt.run, future.result()[1]
     how = "returned" if error is None else f"raised {type(error).__name__}"
     message = f"the abandoned attempt {how}; its result is discarded"
-    run.note(Logged(attempt.span, run.clock.now(), "late result", {"message": message}))
+    run.note(Logged(attempt.span, run.now(), "late result", {"message": message}))
 
 
 async def try_process(
@@ -140,16 +143,18 @@ async def try_process(
         message = f"the inputs of {attempt.path!r} cannot be sent to a child process: {error}"
         return Tried(error=TypeError(message))
     child = await attempt.run.processes.acquire()
-    future = child.call(attempt.path, body, ChildEvents(attempt))
-    woken = await wait_for(future, timeout=timeout, cancel=cancel)
+    call = child.call(attempt.path, body, ChildEvents(attempt))
+    woken = await wait_for(call.started, timeout=_START_LIMIT, cancel=cancel)
+    if woken is Woken.DONE:  # starting Python and importing the task is not the attempt's time
+        woken = await wait_for(call.result, timeout=timeout, cancel=cancel)
     if woken is Woken.CANCELLED:
         child.terminate()
-        await _settles(attempt.run, future)
+        await _settles(attempt.run, call.result)
     if woken is not Woken.DONE:
         await child.kill()
         return Tried(stopped=woken)
     attempt.run.processes.release(child)
-    value, raised = future.result()
+    value, raised = call.result.result()
     if isinstance(raised, ChildFailure):
         return Tried(failure=raised.failure)
     return Tried(value, raised)

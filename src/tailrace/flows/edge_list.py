@@ -91,7 +91,7 @@ class _EdgeReader:
         """Take the nodes and edges of a pipeline."""
         self._depth += 1
         ends: list[_Ends] = []
-        if self._depth > MAX_DEPTH:
+        if self._depth > MAX_DEPTH + 1:
             self.builder.leave_out("TR126", TOO_DEEP, pipeline.where, "Write it in fewer levels.")
         else:
             ends = [self._ends(term) for term in pipeline.terms]

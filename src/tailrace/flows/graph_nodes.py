@@ -86,7 +86,7 @@ class GraphBuilder:
     def pipeline(self, pipeline: Pipeline) -> Node | None:
         """Return the nodes of a pipeline as one; None when nothing is left of it."""
         self._depth += 1
-        if self._depth > MAX_DEPTH:
+        if self._depth > MAX_DEPTH + 1:
             self.leave_out("TR126", TOO_DEEP, pipeline.where, "Write it in fewer levels.")
             self._depth -= 1
             return None

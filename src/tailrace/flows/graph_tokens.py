@@ -70,7 +70,6 @@ _VALID_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _STRING = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _INSIDE_TEMPLATE = re.compile(r"""[^{}'"]+|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[{}'"]""", re.DOTALL)
-_UNKNOWN = re.compile(r"\S")
 
 
 def tokenize(passage: Passage, findings: Findings) -> list[Token]:

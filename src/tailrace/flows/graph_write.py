@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import assert_never
 
 from tailrace.errors import DefinitionError
-from tailrace.flows.case_key import case_key
+from tailrace.flows.case_key import case_key, constant_case
 from tailrace.flows.edges import dissolved
 from tailrace.flows.graph_text import MAX_DEPTH
 from tailrace.flows.graph_tokens import is_name
@@ -82,12 +82,12 @@ def _refuse(node: Graph | SubFlow) -> str:
     if isinstance(node, Graph):
         raise DefinitionError(
             "the graph is no nesting of sequences and groups, so graph text cannot say it",
-            code="TR119",
+            code="TR004",
             hint="Write it as edges: --to edges.",
         )
     raise DefinitionError(
         f"the sub-flow {node.name!r} cannot be written in a flow file",
-        code="TR119",
+        code="TR004",
         hint="Write it in Python: --to python.",
     )
 
@@ -97,7 +97,10 @@ def _labelled(name: str, text: str) -> str:
 
 
 def _switch(node: Switch, parts: Sequence[str]) -> str:
-    branches = [f"{_key(case)}: {part}" for case, part in zip(node.cases, parts, strict=False)]
+    branches = [
+        f"{_key(constant_case(case))}: {part}"
+        for case, part in zip(node.cases, parts, strict=False)
+    ]
     if node.default is not None:
         branches.append(f"default: {parts[-1]}")
     return f"switch(on={template(node.on)}){{ {'; '.join(branches)} }}"
@@ -189,6 +192,6 @@ def check_depth(root: Node) -> None:
     if fold(root, depth) > MAX_DEPTH:
         raise DefinitionError(
             f"the flow is nested more than {MAX_DEPTH} deep, which a flow file cannot be",
-            code="TR119",
+            code="TR004",
             hint="Write it in Python: --to python.",
         )

@@ -49,7 +49,7 @@ def to_python(flow: Flow) -> str:
     """Return a flow as a Python module; its variable ``flow`` has the same definition hash.
 
     Raises:
-        DefinitionError: tasks cannot be imported, or values have no source (TR119).
+        DefinitionError: tasks cannot be imported, or values have no source (TR004).
     """
     module = _Module()
     module.write(flow, "flow")
@@ -74,7 +74,7 @@ class _Module:
     def write(self, flow: Flow, variable: str) -> None:
         """Append the statements of a flow; those inside it come before."""
         if flow.root is None:
-            raise DefinitionError(f"flow {flow.name!r} has no nodes", code="TR119")
+            raise DefinitionError(f"flow {flow.name!r} has no nodes", code="TR004")
         entries = TaskEntries.of(flow)
         self._import(entries)
         outer, self.variables = self.variables, {}
@@ -308,6 +308,6 @@ def python_text(value: Any) -> str:
             raise DefinitionError(
                 f"{value!r} cannot be written as source; allowed: text, numbers, booleans, None, "
                 "and lists, tuples and mappings of these",
-                code="TR119",
+                code="TR004",
                 hint="Let a task make it.",
             )

@@ -99,7 +99,7 @@ class TaskEntries:
         if "<" in node.task.reference or node.task.reference.startswith("__main__:"):
             raise DefinitionError(
                 f"the task {node.name!r} is {node.task.reference}, which no file can name",
-                code="TR119",
+                code="TR004",
                 hint="Define it as a function at the top level of a module.",
             )
         self.entries[name] = TaskEntry(name, node)

@@ -27,12 +27,12 @@ def to_yaml(flow: Flow, *, form: str = "graph") -> str:
         form: ``graph`` for graph text, ``edges`` for an edge list.
 
     Raises:
-        DefinitionError: a flow file cannot say it (TR119): tasks that cannot be imported,
+        DefinitionError: a flow file cannot say it (TR004): tasks that cannot be imported,
             sub-flows, values that are no plain data, and as graph text general graphs.
     """
     if form not in {"graph", "edges"}:
         raise DefinitionError(
-            f"form is {form!r}; allowed: graph, edges", code="TR119", hint="Write form='graph'."
+            f"form is {form!r}; allowed: graph, edges", code="TR004", hint="Write form='graph'."
         )
     lines = ["version: 1", f"name: {scalar_text(flow.name)}"]
     entries = TaskEntries.of(flow)
@@ -81,7 +81,7 @@ def _settings(flow: Flow) -> Iterator[str]:
 def _structure(flow: Flow, form: str, entries: TaskEntries) -> Iterator[str]:
     if flow.root is None:
         raise DefinitionError(
-            f"flow {flow.name!r} has no nodes, and a flow file needs one", code="TR119"
+            f"flow {flow.name!r} has no nodes, and a flow file needs one", code="TR004"
         )
     root = named(flow.root)
     check_depth(root)
@@ -116,7 +116,7 @@ def flow_text(value: Any, depth: int = 0) -> str:
         DefinitionError: it is no plain data, or nested too deep.
     """
     if depth > _DEPTH:
-        raise DefinitionError(f"a value is nested more than {_DEPTH} deep", code="TR119")
+        raise DefinitionError(f"a value is nested more than {_DEPTH} deep", code="TR004")
     match value:
         case Mapping():
             pairs = (
@@ -158,7 +158,7 @@ def scalar_text(value: Any) -> str:
             raise DefinitionError(
                 f"{value!r} cannot be written into a flow file; allowed: text, numbers, booleans, "
                 "null, and lists and mappings of these",
-                code="TR119",
+                code="TR004",
                 hint="Let a task make it, or write the flow in Python.",
             )
 
@@ -177,7 +177,7 @@ def _escaped(sign: str) -> str:
     code = ord(sign)
     if 0xD800 <= code < 0xE000:
         raise DefinitionError(
-            f"the text holds half a character (U+{code:04X}), which no file can hold", code="TR119"
+            f"the text holds half a character (U+{code:04X}), which no file can hold", code="TR004"
         )
     if sign.isprintable():
         return sign

@@ -20,7 +20,7 @@ from tailrace.tracing.spans import interruption
 from tailrace.tracing.state import RunState
 from tailrace.tracing.wire import encode_into
 
-BATCH = 256
+BATCH = 512
 """Records after which the journal is projected into rows."""
 _MOST_NOTES = 10_000
 """Notes kept while the store cannot be written."""

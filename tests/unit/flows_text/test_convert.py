@@ -269,7 +269,7 @@ def test_sub_flows_are_kept_in_python_and_refused_in_a_flow_file() -> None:
     assert definition_hash(from_python(to_python(flow))) == definition_hash(flow)
     with pytest.raises(DefinitionError, match="sub-flow") as caught:
         to_yaml(flow)
-    assert caught.value.code == "TR119"
+    assert caught.value.code == "TR004"
 
 
 def test_a_long_chain_is_python_that_compiles() -> None:
@@ -298,7 +298,7 @@ def test_a_long_chain_is_python_that_compiles() -> None:
 def test_what_no_file_can_say_is_refused(flow: Flow, words: str) -> None:
     with pytest.raises(DefinitionError, match=words) as caught:
         to_yaml(flow)
-    assert caught.value.code == "TR119"
+    assert caught.value.code == "TR004"
 
 
 def test_a_general_graph_is_refused_as_graph_text() -> None:
@@ -344,3 +344,42 @@ flow:
     assert 'two.named("again")' in source
     assert "convert_user_tasks" in sys.modules
     assert definition_hash(from_python(source)) == definition_hash(loaded.flow)
+
+
+def test_branches_may_give_one_name_to_two_tasks() -> None:
+    other = TaskNode(name="a", task=FUNCTIONS[1])
+    cases = (Case(key="x", body=task("a")), Case(key="y", body=other))
+    flow = build_flow(name="f", root=Switch(name="", on="params.m", cases=cases, default=task("b")))
+    for form in ("graph", "edges"):
+        again = from_yaml(to_yaml(flow, form=form))
+        assert definition_hash(again) == definition_hash(flow)
+    assert definition_hash(from_python(to_python(flow))) == definition_hash(flow)
+
+
+def test_variables_never_hide_what_the_module_needs() -> None:
+    hard = ["class", "task", "Flow", "textwrap", "flow", "a-b", "a_b", "part", "float"]
+    nodes = (TaskNode(name=name, task=FUNCTIONS[0], inputs={"text": name}) for name in hard)
+    root = Seq(children=tuple(nodes))
+    flow = build_flow(name="f", root=root, defaults={"x": float("inf"), "y": (1, (2,))})
+    source = to_python(flow)
+    assert definition_hash(from_python(source)) == definition_hash(flow)
+
+
+def test_a_switch_whose_keys_python_takes_for_one_keeps_both() -> None:
+    cases = (Case(key=1, body=task("a")), Case(key=True, body=task("b")))
+    flow = build_flow(name="f", root=Switch(name="", on="params.m", cases=cases, default=task("c")))
+    assert definition_hash(from_python(to_python(flow))) == definition_hash(flow)
+
+
+def test_only_two_forms_of_a_file_are_known() -> None:
+    with pytest.raises(DefinitionError, match="allowed: graph, edges"):
+        to_yaml(build_flow(name="f", root=task("a")), form="json")
+
+
+def test_handlers_are_kept_under_their_names() -> None:
+    policy = Policy(on_error=OnError(action="goto", target="b"))
+    root = Seq(children=(TaskNode(name="a", task=FUNCTIONS[0], policy=policy), task("c")))
+    flow = build_flow(name="f", root=root, handlers={"b": task("b")})
+    assert list(from_yaml(to_yaml(flow)).handlers) == ["b"]
+    for again in (from_yaml(to_yaml(flow)), from_python(to_python(flow))):
+        assert definition_hash(again) == definition_hash(flow)

@@ -203,3 +203,68 @@ def test_pipes_that_double_are_stopped(read_graph: Read) -> None:
     for key, graph in (("edges:", "- pipe(p0)"), ("graph: |", "pipe(p0)")):
         assert "TR126" in codes(read_graph(graph, key=key, rest=rest))
     assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("chains", "graph"),
+    [
+        (
+            [
+                "a >> switch(on=mode){ x: b; default: c }",
+                "switch(on=mode){ x: b; default: c } >> d",
+            ],
+            "a >> switch(on=mode){ x: b; default: c } >> d",
+        ),
+        (
+            ["foreach(over=items){ a } >> b", "foreach(over=items){ a } >> c"],
+            "foreach(over=items){ a } >> (b & c)",
+        ),
+        (["a >> g: (b & c)", "g >> d"], "a >> g: (b & c) >> d"),
+        (["a >> (pipe(p) & d)", "c >> e", "d >> e"], "a >> (b >> c & d) >> e"),
+        (["(pipe(p) | d) >> e", "e >> f"], "(b >> c | d) >> e >> f"),
+    ],
+)
+def test_a_block_written_again_is_the_same_node(
+    read_graph: Read, chains: list[str], graph: str
+) -> None:
+    from tailrace.flows.hash import definition_hash
+
+    rest = "pipes: {p: b >> c}"
+    edges = read_graph("\n".join(f"- {chain!r}" for chain in chains), key="edges:", rest=rest)
+    text = read_graph(graph)
+    assert codes(edges) == codes(text) == []
+    assert edges.flow is not None
+    assert text.flow is not None
+    assert definition_hash(edges.flow) == definition_hash(text.flow)
+
+
+@pytest.mark.parametrize(
+    ("chain", "code"),
+    [
+        ("a >> pipe(q)", "TR124"),
+        ("a >> nothing", "TR123"),
+        ("a >> pipe(loop)", "TR125"),
+        ("a >> switch(on={{ ) }}){ x: b }", "TR140"),
+        ("n: a >> n: switch(on=mode){ x: b }", "TR130"),
+    ],
+)
+def test_a_mistake_in_a_chain_is_reported(read_graph: Read, chain: str, code: str) -> None:
+    loaded = read_graph(f"- {chain!r}", key="edges:", rest="pipes: {loop: pipe(loop)}")
+    assert code in codes(loaded)
+    assert loaded.flow is None
+
+
+def test_pipes_may_be_nested_as_deep_as_before_and_no_deeper(read_graph: Read) -> None:
+    for count, expected in ((127, []), (129, ["TR126"])):
+        pipes = "\n".join(f"  p{n}: pipe(p{n + 1})" for n in range(count))
+        rest = f"pipes:\n{pipes}\n  p{count}: a"
+        assert codes(read_graph("pipe(p0)", rest=rest)) == expected
+        assert codes(read_graph("- pipe(p0)", key="edges:", rest=rest)) == expected
+
+
+def test_the_deepest_nesting_allowed_needs_no_deep_stack(read_graph: Read) -> None:
+    depth = 40
+    pipes = "\n".join(f"  p{n}: '{'(b & ' * depth}pipe(p{n + 1}){')' * depth}'" for n in range(128))
+    for key, graph in (("edges:", "- pipe(p0)"), ("graph: |", "pipe(p0)")):
+        loaded = read_graph(graph, key=key, rest=f"pipes:\n{pipes}\n  p128: a")
+        assert "TR126" in codes(loaded)
