@@ -176,7 +176,7 @@ def report(years: list[Summary], compare: Comparison, plot: str, ctx: Context) -
         f" {compare['warming']:+.2f} °C from {years[0]['year']} to {years[-1]['year']}."
     )
     path = ctx.save_artifact("report.md", _markdown(years, headline))
-    return {"headline": headline, "report": str(path)}
+    return {"headline": headline, "report": path}
 
 
 def _markdown(years: list[Summary], headline: str) -> str:

@@ -143,12 +143,12 @@ class ChildContext(SimpleNamespace):
         """Add an event to the attempt's span."""
         self._send("event", name, attributes)
 
-    def save_artifact(self, name: str, data: Any) -> Path:
+    def save_artifact(self, name: str, data: Any) -> str:
         """Store data under the run's artifact folder."""
         entry = save_artifact(self._folder, name, data)
         self.artifacts[name] = entry
         self._send("event", "artifact", {"name": name, **entry})
-        return Path(entry["path"])
+        return str(entry["path"])
 
     def changes(self) -> dict[str, Any]:
         """Return what the task wrote: scratch keys and artifacts."""

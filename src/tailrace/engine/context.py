@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Any
 
 from tailrace.engine.artifacts import save_artifact
@@ -186,10 +185,10 @@ class TaskContext:
         """Add an event to the attempt's span."""
         self._attempt.event(name, attributes)
 
-    def save_artifact(self, name: str, data: Any) -> Path:
+    def save_artifact(self, name: str, data: Any) -> str:
         """Store data under the run's artifact folder and return its path."""
         attempt = self._attempt
         entry = save_artifact(attempt.run.artifact_folder, name, data)
         self._frame.flow.artifacts[name] = entry
         attempt.event("artifact", {"name": name, **entry})
-        return Path(entry["path"])
+        return str(entry["path"])

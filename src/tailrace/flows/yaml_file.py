@@ -156,15 +156,17 @@ class _Reader:
         top = Section(table, "", self._source, self._findings, known=TOP_KEYS)
         self._check_version(top)
         tasks = self._tasks(top)
-        tasks.read_all()
         flow = top.section("flow", FLOW_KEYS)
         if flow is None:
+            tasks.read_rest(are_used=True)
             self._refuse_missing(top, "flow", "Add flow: {graph: …}.")
             return None
         builder = self._builder(top, tasks, flow)
         root = self._root(flow, builder)
         built = self._built(top, flow, root, tasks)
-        if not self._is_whole or not builder.is_whole or root is None:
+        is_whole = self._is_whole and builder.is_whole and root is not None
+        tasks.read_rest(are_used=not is_whole)
+        if not is_whole:
             return None
         tasks.warn_unused()
         return built

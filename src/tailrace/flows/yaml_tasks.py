@@ -14,7 +14,7 @@ from tailrace.flows.findings import meant
 from tailrace.flows.yaml_policy import read_policy
 from tailrace.flows.yaml_shape import Section, data_of
 from tailrace.flows.yaml_text import Scalar, Table, passage_of, scalars
-from tailrace.model import Finding, Isolation, SourceSpan, TaskNode, TaskSpec
+from tailrace.model import Finding, Isolation, Severity, SourceSpan, TaskNode, TaskSpec
 
 KEYS = (
     "callable", "use", "inputs", "outputs", "policy", "isolation", "checkpoint", "route",
@@ -43,11 +43,16 @@ class TaskTable:
         self._sections = dict(_sections(section))
         self._nodes: dict[str, TaskNode | None] = {}
         self._used: set[str] = set()
+        self._severity = Severity.ERROR
         self._following: list[str] = []
         """Names whose ``use:`` is being followed."""
 
-    def read_all(self) -> None:
-        """Read every task of the file, whether the graph names it or not."""
+    def read_rest(self, *, are_used: bool) -> None:
+        """Read the tasks that nothing has asked for.
+
+        What discovery finds wrong with a task that is not used stops no run: it is a warning.
+        """
+        self._severity = Severity.ERROR if are_used else Severity.WARNING
         for name in self._sections:
             self._read(name)
 
@@ -176,6 +181,7 @@ class TaskTable:
                 where=(problem.where or where) if is_finding else where,
                 hint=problem.hint,
                 subject=subject,
+                severity=self._severity,
             )
 
 

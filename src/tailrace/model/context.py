@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -130,8 +129,10 @@ class Context(Protocol):
         """Add an event to the attempt's span."""
         ...
 
-    def save_artifact(self, name: str, data: Any) -> Path:
+    def save_artifact(self, name: str, data: Any) -> str:
         """Store ``data`` (bytes, text, or anything with ``str``) under the run's artifact folder.
+
+        Returns the absolute path of the file.
 
         Raises:
             ValueError: the name leaves the folder.
