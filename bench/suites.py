@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -248,8 +249,13 @@ def processes(bench: Bench) -> Iterator[Row]:
         )
 
 
+_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
+"""Not for these: a user's Python keeps the modules it has compiled."""
+
+
 def _process(folder: Path, command: tuple[str, ...]) -> None:
-    subprocess.run(command, check=True, cwd=folder, capture_output=True)
+    environment = {key: value for key, value in os.environ.items() if key != _NO_BYTECODE}
+    subprocess.run(command, check=True, cwd=folder, env=environment, capture_output=True)
 
 
 THREE_NODES = '''\

@@ -29,9 +29,9 @@ def duration(ns: int | None) -> str:
     """
     if ns is None:
         return "-"
-    if ns < 1_000_000:
+    if ns < 995_000:  # each bound is where rounding would give one figure more
         return f"{ns / 1e6:.2f} ms"
-    if ns < 10_000_000:
+    if ns < 9_950_000:
         return f"{ns / 1e6:.1f} ms"
     if ns < 999_500_000:
         return f"{ns / 1e6:.0f} ms"

@@ -18,7 +18,7 @@ from tailrace.cli.session import current_session
 from tailrace.cli.table_text import Column, render_markdown, render_table
 from tailrace.cli.trace import show_trace
 from tailrace.cli.trace_json import span_to_dict
-from tailrace.cli.trace_rows import View, label_of, mark_of
+from tailrace.cli.trace_rows import SIBLINGS, View, label_of, mark_of
 
 if TYPE_CHECKING:
     from tailrace.model import Trace
@@ -43,7 +43,10 @@ def trace(run_id: str, db: Path | None, output: str) -> int:
     RUN is a run id, the beginning of one, @last or @last-failed.
     """
     with open_reader(db) as reader:
-        found = reader.trace(reader.resolve(run_id), events=output == "json")
+        machine = output == "json"
+        found = reader.trace(
+            reader.resolve(run_id), events=machine, siblings=None if machine else SIBLINGS
+        )
     terminal = current_session().out
     if output == "tree" and terminal.is_tty and find_spec("rich") is not None:
         from tailrace.cli.rich_tree import print_tree  # noqa: PLC0415 - rich is optional

@@ -14,6 +14,9 @@ from tailrace.model import Finding, Severity
 if TYPE_CHECKING:
     from tailrace.model import Flow, Policy
 
+_DOUBTFUL_POLICY = "TR174"
+"""A policy that works but may not be meant; said where policies are looked at, not at each run."""
+
 
 def load_flow(
     target: str,
@@ -52,10 +55,10 @@ def load_checked(
 
 
 def warn(findings: Sequence[Finding]) -> None:
-    """Write each warning on one line of standard error."""
+    """Write each warning on one line of standard error, but no doubts about policies."""
     terminal = current_session().err
     for finding in findings:
-        if finding.severity is Severity.WARNING:
+        if finding.severity is Severity.WARNING and finding.code != _DOUBTFUL_POLICY:
             problem = problem_of(finding)
             label = terminal.style(f"warning[{problem.code}]", "bold yellow")
             place = f" ({problem.where})" if problem.where is not None else ""

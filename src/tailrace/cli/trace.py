@@ -18,10 +18,11 @@ from tailrace.cli.session import current_session
 from tailrace.cli.table_text import Cell, Column, escape_markdown, render_markdown, render_table
 from tailrace.cli.terminal import Terminal
 from tailrace.cli.trace_json import run_to_dict, span_to_dict
-from tailrace.cli.trace_rows import View, build_branches
+from tailrace.cli.trace_rows import SIBLINGS, View, build_branches
 from tailrace.cli.tree_text import render_tree
 from tailrace.cli.width import clean
-from tailrace.model import RunStatus, RunSummary, SpanType, Trace
+from tailrace.model.span import RunSummary, Trace
+from tailrace.model.states import RunStatus, SpanType
 
 _STATUS_STYLES = {
     RunStatus.COMPLETED: "green",
@@ -146,7 +147,11 @@ def show(
     """  # noqa: D301 - \b is click's mark for lines to keep
     machine = output in ("json", "jsonl")
     with open_reader(db) as reader:
-        trace = reader.trace(reader.resolve(run_id), events=include_events or machine)
+        trace = reader.trace(
+            reader.resolve(run_id),
+            events=include_events or machine,
+            siblings=None if everything or machine else SIBLINGS,
+        )
     view = View(
         depth=depth,
         errors_only=errors_only,
@@ -187,22 +192,22 @@ def _text(trace: Trace, view: View, terminal: Terminal, *, bars: bool) -> list[s
         )
     )
     tree = render_tree(build_branches(trace, view), terminal, now_ns=now, bars=bars)
-    return [head, "", *tree, "", terminal.style(_footer(trace, terminal), "dim")]
+    return [head, "", *tree, "", terminal.style(_footer(trace, view, terminal), "dim")]
 
 
-def _footer(trace: Trace, terminal: Terminal) -> str:
-    parts = [f"{len(trace.spans):,} spans"]
+def _footer(trace: Trace, view: View, terminal: Terminal) -> str:
+    parts = [f"{trace.run.spans:,} spans"]
     slowest = _slowest(trace)
     if slowest is not None:
         parts.append(slowest)
-    if trace.run.status is RunStatus.FAILED:
+    if trace.run.status is RunStatus.FAILED and not view.events:
         parts.append("log lines and output: --include-events")
     return f" {terminal.marks.dot} ".join(parts)
 
 
 def _slowest(trace: Trace) -> str | None:
-    """Return which node took most of the run's time, if one took more than half."""
-    if trace.run.end_ns is None:
+    """Return which node took more than half of the run's time, if all are known and one did."""
+    if trace.run.end_ns is None or trace.folded:
         return None
     total = trace.run.end_ns - trace.run.start_ns
     spent: defaultdict[str, int] = defaultdict(int)
@@ -224,7 +229,7 @@ def _markdown(trace: Trace, view: View, terminal: Terminal) -> Sequence[str]:
         f"- run: `{run.run_id}`",
         f"- started: {local_time(run.start_ns)}",
         f"- duration: {duration(None if run.end_ns is None else run.end_ns - run.start_ns)}",
-        f"- spans: {len(trace.spans):,}",
+        f"- spans: {trace.run.spans:,}",
     ]
     if run.failed_node:
         facts.append(f"- failed node: {escape_markdown(clean(run.failed_node))}")

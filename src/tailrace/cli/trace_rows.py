@@ -5,14 +5,18 @@ A node that needed one attempt is one line: what hung under the attempt hangs un
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import groupby
 from typing import Any
 
-from tailrace.model import Span, SpanEvent, SpanStatus, SpanType, Trace
+from tailrace.model.ids import SpanId
+from tailrace.model.span import Folded, Span, SpanEvent, Trace
+from tailrace.model.states import SpanStatus, SpanType
 
+SIBLINGS = 20
+"""Children of one type that are read of each parent, where the trace is a large one."""
 _FOLD_ITERATIONS = 12
 _FOLD_OTHERS = 60
 _KEPT_FIRST = 5
@@ -63,12 +67,15 @@ class View:
 def build_branches(trace: Trace, view: View) -> list[Branch]:
     """Return the roots of the tree; a run whose spans are all there has one."""
     alive = not trace.run.status.is_terminal
-    return _Builder(view, alive=alive).roots(trace.spans)
+    return _Builder(view, trace.folded, alive=alive).roots(trace.spans)
 
 
 class _Builder:
-    def __init__(self, view: View, *, alive: bool) -> None:
+    def __init__(
+        self, view: View, unread: Mapping[SpanId, Sequence[Folded]], *, alive: bool
+    ) -> None:
         self._view = view
+        self._unread = unread
         self._alive = alive
         self._children: dict[str, list[Span]] = {}
         self._faulty: set[str] = set()
@@ -112,9 +119,11 @@ class _Builder:
             spans = [child for child in spans if child.span_id in self._faulty]
         if not self._view.fold:
             return [self._branch(child) for child in spans]
+        groups = [(kind, list(group)) for kind, group in groupby(spans, key=lambda one: one.type)]
+        unread = self._unread_children(span)
         shown: list[Branch] = []
-        for kind, group in groupby(spans, key=lambda child: child.type):
-            shown += self._folded(kind, list(group))
+        for kind, group in reversed(groups):  # what was not read came last of its kind
+            shown[:0] = self._folded(kind, group, unread.pop(kind, None))
         return shown
 
     def _attempts(self, span: Span) -> list[Span]:
@@ -131,9 +140,22 @@ class _Builder:
         inner = self._children.get(attempts[0].span_id, [])
         return [child for child in children if child is not attempts[0]] + inner
 
-    def _folded(self, kind: SpanType, spans: list[Span]) -> list[Branch]:
+    def _unread_children(self, span: Span) -> dict[SpanType, Folded]:
+        """Return by type what the reader left out of the children that are shown of a span."""
+        attempts = self._attempts(span)
+        places = [span, *attempts] if len(attempts) == 1 else [span]
+        found: dict[SpanType, Folded] = {}
+        for one in (left for place in places for left in self._unread.get(place.span_id, ())):
+            count = one.failed if self._view.errors_only else one.count
+            known = found.get(one.type, Folded(type=one.type, count=0, failed=0))
+            found[one.type] = Folded(
+                type=one.type, count=known.count + count, failed=known.failed + one.failed
+            )
+        return {kind: left for kind, left in found.items() if left.count}
+
+    def _folded(self, kind: SpanType, spans: list[Span], unread: Folded | None) -> list[Branch]:
         limit = _FOLD_ITERATIONS if kind is SpanType.ITERATION else _FOLD_OTHERS
-        if len(spans) <= limit:
+        if unread is None and len(spans) <= limit:
             return [self._branch(span) for span in spans]
         rest = (
             spans[limit - _KEPT_FIRST :] if kind is not SpanType.ITERATION else spans[_KEPT_FIRST:]
@@ -141,10 +163,12 @@ class _Builder:
         head = spans[: len(spans) - len(rest)]
         faulty = [span for span in rest if span.span_id in self._faulty]
         kept = faulty[:_KEPT_FAILED]
-        hidden = len(rest) - len(kept)
-        word = _PLURALS.get(kind, "spans")
-        failed = f", {len(faulty) - len(kept):,} of them failed" if len(faulty) > len(kept) else ""
-        fold = Branch(label=f"… {hidden:,} more {word}{failed}", mark=Mark.FOLDED)
+        hidden = len(rest) - len(kept) + (unread.count if unread else 0)
+        failed = len(faulty) - len(kept) + (unread.failed if unread else 0)
+        label = f"… {hidden:,} more {_PLURALS.get(kind, 'spans')}"
+        if failed:
+            label += f", {failed:,} of them failed"
+        fold = Branch(label=label, mark=Mark.FOLDED)
         return [*(self._branch(span) for span in (*head, *kept)), fold]
 
     def _branch(self, span: Span) -> Branch:
@@ -177,7 +201,12 @@ class _Builder:
         )
 
     def _note(self, span: Span, mark: Mark, attempts: Sequence[Span]) -> str:
-        parts = [f"{len(attempts)} attempts"] if len(attempts) > 1 else []
+        count = len(attempts) + sum(
+            left.count
+            for left in self._unread.get(span.span_id, ())
+            if left.type is SpanType.ATTEMPT
+        )
+        parts = [f"{count} attempts"] if count > 1 else []
         parts += facts(span, mark)
         if mark is Mark.RUNNING:
             parts += [text for text in map(progress_text, (span, *attempts[-1:])) if text]

@@ -2,13 +2,14 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tailrace.cli.clock_text import duration, parse_instant, utc_time
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 SECOND = 1_000_000_000
+MS = 1_000_000
 
 
 def epoch_ns(moment: datetime) -> int:
@@ -21,7 +22,9 @@ def epoch_ns(moment: datetime) -> int:
         (None, "-"),
         (0, "0.00 ms"),
         (412_000, "0.41 ms"),
+        (999_600, "1.0 ms"),
         (4_120_000, "4.1 ms"),
+        (9_960_000, "10 ms"),
         (412_000_000, "412 ms"),
         (999_600_000, "1.00 s"),
         (6_520_000_000, "6.52 s"),
@@ -65,6 +68,17 @@ def test_anything_else_is_refused(text: str) -> None:
         parse_instant(text, now=NOW)
 
 
-@given(st.integers(0, 10**16))
-def test_a_duration_never_shows_sixty_seconds_or_minutes(ns: int) -> None:
-    assert not re.search(r"\b60(\.00)? (s|m)$|\b60 m\b", duration(ns))
+@given(st.one_of(st.integers(0, 10**16), st.integers(0, 10_000).map(lambda s: s * SECOND - 1)))
+@example(1_600 * MS)  # 1.60 s is no sixty
+@example(59_995 * MS - 1)
+@example(3_599_500 * MS)
+def test_a_duration_never_shows_sixty_of_anything(ns: int) -> None:
+    assert not re.search(r"(?<![\d.])60(\.0+)? [sm]\b", duration(ns))
+
+
+@given(st.integers(0, 60 * SECOND))
+@example(999_999)
+@example(9_999_999)
+@example(999_999_999)
+def test_a_duration_below_a_minute_is_rounded_to_two_or_three_figures(ns: int) -> None:
+    assert re.fullmatch(r"0\.\d\d ms|\d\.\d ms|\d{2,3} ms|\d\d?\.\d\d s|1 m 00 s", duration(ns))
