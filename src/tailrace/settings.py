@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tailrace.errors import SettingsError
-from tailrace.model import Durability
+from tailrace.model.states import Durability
 
 FILE_NAME = "tailrace.toml"
 STATE_FOLDER = ".tailrace"
@@ -134,13 +132,17 @@ def _find_file(folder: str) -> Path | None:
 
 
 def _read_file(file: Path) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 - most folders have no settings file
+
     try:
         found = tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{file} cannot be read: {error}", code="TR191") from error
     for key in found:
         if key not in _READERS:
-            near = difflib.get_close_matches(key, _READERS, 1)
+            from difflib import get_close_matches  # noqa: PLC0415 - only where a key is wrong
+
+            near = get_close_matches(key, _READERS, 1)
             meant = f"; did you mean {near[0]!r}?" if near else ""
             raise SettingsError(
                 f"unknown setting {key!r} in {file} (known: {', '.join(_READERS)}){meant}"

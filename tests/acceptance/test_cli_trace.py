@@ -50,7 +50,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def tailrace(tmp_path: Path) -> Run:
     (tmp_path / "steps.py").write_text(TASKS, "utf-8")
     (tmp_path / "flow.yaml").write_text(FLOW, "utf-8")
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("TAILRACE_")}
+    ours = ("TAILRACE_", "COLUMNS")  # test runners set the width of their own terminal
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -110,8 +111,79 @@ def test_a_prefix_of_the_id_is_enough(tailrace: Run, failed: str) -> None:
 
 
 def test_log_lines_appear_on_request(tailrace: Run, failed: str) -> None:
-    assert "loading b" not in tailrace("trace", "show").stdout
-    assert "loading b" in tailrace("trace", "show", "--include-events").stdout
+    plain = tailrace("trace", "show").stdout
+    assert "loading b" not in plain
+    assert "--include-events" in plain
+    full = tailrace("trace", "show", "--include-events").stdout
+    assert "loading b" in full
+    assert "--include-events" not in full
+
+
+LARGE = """
+from tailrace import Flow, OnError, Policy, foreach, task
+
+
+@task
+def numbers():
+    return list(range(1_000))
+
+
+@task
+def odd(number):
+    if number % 100 == 99:
+        raise ValueError(f"no {number}")
+
+
+tolerant = odd.with_policy(Policy(on_error=OnError(action="continue", value=0)))
+flow = Flow("large", numbers >> foreach("{{ results.numbers }}", item="number")(tolerant))
+"""
+
+
+@pytest.mark.parametrize(
+    "command", [("trace", "show"), ("trace", "show", "-o", "markdown"), ("lens", "trace")]
+)
+def test_a_large_trace_is_folded_and_counts_what_it_leaves_out(
+    tailrace: Run, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "large.py").write_text(LARGE, "utf-8")
+    assert tailrace("run", "large.py", "--quiet").returncode == 0
+    out = tailrace(*command).stdout
+    assert len(out.splitlines()) < 60
+    assert "ValueError: no 299" in out
+    assert "… 992 more iterations, 7 of them failed" in out
+    assert "3,004" in out
+    assert "of the time" not in out
+
+
+def test_a_large_trace_is_whole_on_request_and_as_data(tailrace: Run, tmp_path: Path) -> None:
+    (tmp_path / "large.py").write_text(LARGE, "utf-8")
+    assert tailrace("run", "large.py", "--quiet").returncode == 0
+    out = tailrace("trace", "show", "--all").stdout
+    assert "foreach[998]" in out
+    assert "more iterations" not in out
+    assert len(json.loads(tailrace("trace", "show", "--json").stdout)["spans"]) == 3_004
+    narrow = tailrace("trace", "show", "--errors-only").stdout
+    assert "foreach[0]" not in narrow
+    assert "… 5 more iterations, 5 of them failed" in narrow
+
+
+def test_a_trace_is_shown_without_what_only_runs_need(tailrace: Run, tmp_path: Path) -> None:
+    tailrace("run", "flow.yaml")
+    code = "import sys; from tailrace.cli.main import main; main({}); print(*sys.modules)"
+    needless = {"logging", "asyncio", "json", "yaml", "rich", "tailrace.engine", "tailrace.flows"}
+    needless |= {"tailrace.model.flow", "tailrace.model.plan", "tailrace.model.policy"}
+    for arguments in (["--help"], ["trace", "show"], ["trace", "list"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(arguments)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        loaded = set(done.stdout.splitlines()[-1].split())
+        assert "tailrace.cli.main" in loaded
+        assert not needless & loaded
 
 
 def test_the_trace_is_data_too(tailrace: Run, failed: str) -> None:
@@ -158,8 +230,11 @@ def test_there_is_no_database_before_the_first_run(tailrace: Run) -> None:
     assert done.stderr.startswith("error[TR501]")
 
 
-def test_a_good_flow_passes_its_check(tailrace: Run) -> None:
-    done = tailrace("check", "flow.yaml")
+def test_a_good_flow_passes_its_check(tailrace: Run, tmp_path: Path) -> None:
+    policy = "{timeout: 1m, retry: {max_attempts: 1, delay: 10ms}}"
+    text = FLOW.replace("{retry: {max_attempts: 1}}", policy)
+    (tmp_path / "good.yaml").write_text(text, "utf-8")
+    done = tailrace("check", "good.yaml")
     assert done.returncode == 0, done.stdout
     assert "no problems in 1 file" in done.stdout
 
@@ -235,6 +310,20 @@ def test_wrong_policies_are_found(tailrace: Run, tmp_path: Path) -> None:
     assert "timeout" in done.stdout
     assert tailrace("policy", "lint", "flow.yaml").returncode == 0
     assert tailrace("policy", "lint", "flow.yml").returncode == 3
+
+
+def test_doubts_about_a_policy_are_raised_where_policies_are_looked_at(tailrace: Run) -> None:
+    assert "warning[TR174]" in tailrace("check", "flow.yaml").stdout
+    assert "warning[TR174]" in tailrace("policy", "lint", "flow.yaml").stdout
+    for command in (
+        ("run", "flow.yaml"),
+        ("run", "flow.yaml", "--dry-run"),
+        ("policy", "explain", "flow.yaml", "load"),
+        ("flow", "show", "flow.yaml"),
+        ("tasks", "list", "flow.yaml"),
+    ):
+        done = tailrace(*command)
+        assert "TR174" not in done.stdout + done.stderr
 
 
 def test_tasks_of_a_flow_are_listed_and_described(tailrace: Run) -> None:

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 
 _NS = 1_000_000_000
-_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)")
+_AGO = r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)"
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -52,7 +52,7 @@ def parse_instant(text: str, *, now: datetime, end_of_day: bool = False) -> int:
     Raises:
         ValueError: the text is none of these.
     """
-    ago = _AGO.fullmatch(text.strip())
+    ago = re.fullmatch(_AGO, text.strip())
     if ago:
         moment = now - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])
         return _epoch_ns(moment)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import json
 import math
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -19,11 +18,15 @@ _INT_BITS = 10_000
 
 def pretty(value: Any) -> str:
     """Return indented JSON that keeps every script readable."""
+    import json  # noqa: PLC0415 - tables and trees need none
+
     return json.dumps(plain(value), ensure_ascii=False, indent=2)
 
 
 def compact(value: Any) -> str:
     """Return JSON on one line."""
+    import json  # noqa: PLC0415 - likewise
+
     return json.dumps(plain(value), ensure_ascii=False)
 
 

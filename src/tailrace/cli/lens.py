@@ -21,7 +21,7 @@ from tailrace.cli.trace_json import span_to_dict
 from tailrace.cli.trace_rows import SIBLINGS, View, label_of, mark_of
 
 if TYPE_CHECKING:
-    from tailrace.model import Trace
+    from tailrace.model.span import Trace
 
 _SPAN_COLUMNS = (
     Column(title="SPAN"),

@@ -15,7 +15,7 @@ from tailrace.cli.width import clean
 
 if TYPE_CHECKING:
     from tailrace.cli.terminal import Terminal
-    from tailrace.model import Trace
+    from tailrace.model.span import Trace
 
 _STYLES = {Mark.DONE: "green", Mark.FAILED: "red", Mark.TIMEOUT: "red", Mark.RUNNING: "cyan"}
 

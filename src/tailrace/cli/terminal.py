@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 PIPE_WIDTH = 160
 """Cells of a line where no terminal sets them."""
@@ -23,8 +23,7 @@ _SGR = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Marks:
+class Marks(NamedTuple):
     """The signs of a tree, one cell each."""
 
     done: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tailrace.cli.clock_text import utc_time
-from tailrace.model import RunSummary, Span
+from tailrace.model.span import RunSummary, Span
 
 
 def run_to_dict(run: RunSummary) -> dict[str, Any]:

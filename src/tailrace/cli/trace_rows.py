@@ -206,7 +206,7 @@ class _Builder:
             for left in self._unread.get(span.span_id, ())
             if left.type is SpanType.ATTEMPT
         )
-        parts = [f"{count} attempts"] if count > 1 else []
+        parts = [f"{count:,} attempts"] if count > 1 else []
         parts += facts(span, mark)
         if mark is Mark.RUNNING:
             parts += [text for text in map(progress_text, (span, *attempts[-1:])) if text]

@@ -1,100 +1,155 @@
-"""The nouns of Tailrace: frozen data, no input or output."""
+"""The nouns of Tailrace: frozen data, no input or output.
 
-from tailrace.model.context import Context, LoopFrame, Routing, SpanHandle
-from tailrace.model.expression import Expression, Scope
-from tailrace.model.finding import Finding, Severity, SourceSpan
-from tailrace.model.flow import (
-    All,
-    AnyOf,
-    CallKind,
-    Case,
-    Collect,
-    Flow,
-    ForEach,
-    Graph,
-    Isolation,
-    Node,
-    Repeat,
-    ScratchMerge,
-    Seq,
-    SubFlow,
-    Switch,
-    TaskNode,
-    TaskSpec,
-    Until,
-)
-from tailrace.model.ids import RunId, SpanId, new_run_id, new_span_base, span_id
-from tailrace.model.journal import (
-    AnyRecord,
-    AttemptFailed,
-    AttemptStarted,
-    EventsDropped,
-    FailureRecord,
-    Logged,
-    NodeFinished,
-    NodeSkipped,
-    NodeStarted,
-    Progress,
-    RunFinished,
-    RunStarted,
-    ScopeFinished,
-    ScopeStarted,
-    ShapeDeclared,
-    UserSpanFinished,
-    UserSpanStarted,
-)
-from tailrace.model.plan import (
-    AnyKindOfStep,
-    AnyStep,
-    Binding,
-    CasePlan,
-    Constant,
-    Evaluated,
-    FlowPlan,
-    ForEachStep,
-    FromContext,
-    FromLoop,
-    FromParam,
-    FromPayload,
-    FromResult,
-    GroupPlan,
-    RepeatStep,
-    ScopePlan,
-    Source,
-    Step,
-    SubFlowStep,
-    SwitchStep,
-    TaskStep,
-    UntilStep,
-)
-from tailrace.model.policy import (
-    Duration,
-    EffectiveOnError,
-    EffectivePolicy,
-    EffectiveRetry,
-    OnError,
-    Policy,
-    Retry,
-)
-from tailrace.model.span import (
-    Attribute,
-    Checkpoint,
-    Folded,
-    RunSummary,
-    Span,
-    SpanEvent,
-    SpanLink,
-    Trace,
-)
-from tailrace.model.states import (
-    Durability,
-    ErrorCategory,
-    NodeState,
-    RunStatus,
-    SpanKind,
-    SpanStatus,
-    SpanType,
-)
+Names are loaded when first used: whoever reads a trace has no use for plans and policies.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tailrace.model.context import Context, LoopFrame, Routing, SpanHandle
+    from tailrace.model.expression import Expression, Scope
+    from tailrace.model.finding import Finding, Severity, SourceSpan
+    from tailrace.model.flow import (
+        All,
+        AnyOf,
+        CallKind,
+        Case,
+        Collect,
+        Flow,
+        ForEach,
+        Graph,
+        Isolation,
+        Node,
+        Repeat,
+        ScratchMerge,
+        Seq,
+        SubFlow,
+        Switch,
+        TaskNode,
+        TaskSpec,
+        Until,
+    )
+    from tailrace.model.ids import RunId, SpanId, new_run_id, new_span_base, span_id
+    from tailrace.model.journal import (
+        AnyRecord,
+        AttemptFailed,
+        AttemptStarted,
+        EventsDropped,
+        FailureRecord,
+        Logged,
+        NodeFinished,
+        NodeSkipped,
+        NodeStarted,
+        Progress,
+        RunFinished,
+        RunStarted,
+        ScopeFinished,
+        ScopeStarted,
+        ShapeDeclared,
+        UserSpanFinished,
+        UserSpanStarted,
+    )
+    from tailrace.model.plan import (
+        AnyKindOfStep,
+        AnyStep,
+        Binding,
+        CasePlan,
+        Constant,
+        Evaluated,
+        FlowPlan,
+        ForEachStep,
+        FromContext,
+        FromLoop,
+        FromParam,
+        FromPayload,
+        FromResult,
+        GroupPlan,
+        RepeatStep,
+        ScopePlan,
+        Source,
+        Step,
+        SubFlowStep,
+        SwitchStep,
+        TaskStep,
+        UntilStep,
+    )
+    from tailrace.model.policy import (
+        Duration,
+        EffectiveOnError,
+        EffectivePolicy,
+        EffectiveRetry,
+        OnError,
+        Policy,
+        Retry,
+    )
+    from tailrace.model.span import (
+        Attribute,
+        Checkpoint,
+        Folded,
+        RunSummary,
+        Span,
+        SpanEvent,
+        SpanLink,
+        Trace,
+    )
+    from tailrace.model.states import (
+        Durability,
+        ErrorCategory,
+        NodeState,
+        RunStatus,
+        SpanKind,
+        SpanStatus,
+        SpanType,
+    )
+
+_NAMES = {
+    "context": (
+        "Context", "LoopFrame", "Routing", "SpanHandle",
+    ),
+    "expression": (
+        "Expression", "Scope",
+    ),
+    "finding": (
+        "Finding", "Severity", "SourceSpan",
+    ),
+    "flow": (
+        "All", "AnyOf", "CallKind", "Case", "Collect", "Flow", "ForEach", "Graph",
+        "Isolation", "Node", "Repeat", "ScratchMerge", "Seq", "SubFlow", "Switch",
+        "TaskNode", "TaskSpec", "Until",
+    ),
+    "ids": (
+        "RunId", "SpanId", "new_run_id", "new_span_base", "span_id",
+    ),
+    "journal": (
+        "AnyRecord", "AttemptFailed", "AttemptStarted", "EventsDropped", "FailureRecord",
+        "Logged", "NodeFinished", "NodeSkipped", "NodeStarted", "Progress", "RunFinished",
+        "RunStarted", "ScopeFinished", "ScopeStarted", "ShapeDeclared", "UserSpanFinished",
+        "UserSpanStarted",
+    ),
+    "plan": (
+        "AnyKindOfStep", "AnyStep", "Binding", "CasePlan", "Constant", "Evaluated",
+        "FlowPlan", "ForEachStep", "FromContext", "FromLoop", "FromParam", "FromPayload",
+        "FromResult", "GroupPlan", "RepeatStep", "ScopePlan", "Source", "Step",
+        "SubFlowStep", "SwitchStep", "TaskStep", "UntilStep",
+    ),
+    "policy": (
+        "Duration", "EffectiveOnError", "EffectivePolicy", "EffectiveRetry", "OnError",
+        "Policy", "Retry",
+    ),
+    "span": (
+        "Attribute", "Checkpoint", "Folded", "RunSummary", "Span", "SpanEvent", "SpanLink",
+        "Trace",
+    ),
+    "states": (
+        "Durability", "ErrorCategory", "NodeState", "RunStatus", "SpanKind", "SpanStatus",
+        "SpanType",
+    ),
+}  # fmt: skip
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+"""The module of this room that defines each name."""
 
 __all__ = [
     "All", "AnyKindOfStep", "AnyOf", "AnyRecord", "AnyStep", "AttemptFailed", "AttemptStarted",
@@ -111,3 +166,18 @@ __all__ = [
     "Switch", "SwitchStep", "TaskNode", "TaskSpec", "TaskStep", "Trace", "Until", "UntilStep",
     "UserSpanFinished", "UserSpanStarted", "new_run_id", "new_span_base", "span_id",
 ]  # fmt: skip
+
+
+if not TYPE_CHECKING:  # a checker must not take every name for one that exists
+
+    def __getattr__(name: str) -> Any:
+        module = _HOMES.get(name)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{module}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

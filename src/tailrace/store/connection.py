@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from tailrace.errors import StoreError
-from tailrace.model import Durability
+from tailrace.model.states import Durability
 from tailrace.store.fault import cannot_open, translated
 from tailrace.store.migrations import check_schema, migrate
 from tailrace.store.schema import STEPS
@@ -18,8 +18,8 @@ _SMALLEST_PAGE = 512
 """Bytes of the smallest SQLite file that holds anything."""
 _PAGE = 2_048
 """Bytes of a page. Each append writes one; smaller ones cost more when blobs are read."""
-_CHECKPOINT_PAGES = 8_000
-"""Pages in the write-ahead log (16 MB) before it is copied back."""
+_CHECKPOINT_PAGES = 32_000
+"""Pages in the log at which a commit copies them back itself; ``Writer.tidy`` comes long before."""
 
 
 def open_writer(path: Path, durability: Durability) -> sqlite3.Connection:

@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from tailrace.errors import StoreError
-from tailrace.model import AnyRecord, Durability, RunFinished, RunId
+from tailrace.model.ids import RunId
+from tailrace.model.journal import AnyRecord, RunFinished
+from tailrace.model.states import Durability
 from tailrace.store.fault import translate, translated
 from tailrace.store.flusher import Flusher
 from tailrace.store.keys import journal_range
@@ -169,6 +171,7 @@ class SqliteJournal:
             self._unsure = True
             raise
         self._next += 1
+        self._writer.commits += 1
 
     def _project(self, records: Sequence[AnyRecord]) -> None:
         """Write the rows of what is pending and of ``records``, in one transaction."""

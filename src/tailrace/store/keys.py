@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tailrace.model import SpanStatus
+from tailrace.model.states import SpanStatus
 
 NUMBER = (1 << 28) - 1
 """Mask of the span's, event's or checkpoint's number within its key."""

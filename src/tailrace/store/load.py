@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
-from tailrace.model import AnyRecord, Checkpoint, RunStatus, SpanStatus, SpanType
+from tailrace.model.journal import AnyRecord
+from tailrace.model.span import Checkpoint
+from tailrace.model.states import RunStatus, SpanStatus, SpanType
 from tailrace.store.keys import NUMBER, STATUS, journal_range, span_range
 from tailrace.store.outline import Outline
 from tailrace.tracing.projection import Projection
@@ -104,11 +106,16 @@ class SpanRows:
     def outline(self, no: int, spans: int) -> Outline:
         """Return the shape of the trace, as far as it stands in rows."""
         outline = Outline(spans)
-        query = "SELECT id, parent, shape, status, attempt FROM span WHERE id BETWEEN ? AND ?"
-        for key, parent, shape, status, attempt in self._db.execute(query, span_range(no)):
+        query = (
+            "SELECT id, parent, shape, status, attempt IS NOT NULL FROM span "
+            "WHERE id BETWEEN ? AND ?"
+        )
+        shapes = self._shapes
+        for key, parent, shape, status, attempted in self._db.execute(query, span_range(no)):
             number = key & NUMBER
-            outline.add(number, parent, self.shape(shape).type, failed=status == _ERROR)
-            if attempt is not None:
+            kind = (shapes.get(shape) or self.shape(shape)).type
+            outline.add(number, parent, kind, failed=status == _ERROR)
+            if attempted:
                 outline.add(number + 1, number, SpanType.ATTEMPT, failed=False)
         return outline
 
@@ -188,13 +195,14 @@ def _latest(db: sqlite3.Connection, no: int) -> int:
     return int(db.execute(query, span_range(no) * 2).fetchone()[0])
 
 
-def load_events(db: sqlite3.Connection, no: int) -> Iterator[EventAdded]:
-    """Yield the events of a run in the order in which they came."""
+def load_events(db: sqlite3.Connection, no: int, spans: Container[int]) -> Iterator[EventAdded]:
+    """Yield the events of these spans of a run in the order in which they came."""
     query = (
         "SELECT id, span, time, name, attributes FROM event WHERE id BETWEEN ? AND ? ORDER BY id"
     )
     for key, span, time, name, attributes in db.execute(query, span_range(no)):
-        yield EventAdded(key & NUMBER, span, time, name, _decode_json(attributes))
+        if span in spans:
+            yield EventAdded(key & NUMBER, span, time, name, _decode_json(attributes))
 
 
 def load_checkpoints(db: sqlite3.Connection, no: int) -> Iterator[Checkpoint]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
-from tailrace.model import Checkpoint, Span, SpanStatus, Trace, span_id
+from tailrace.model.ids import span_id
+from tailrace.model.span import Checkpoint, Span, Trace
+from tailrace.model.states import SpanStatus
 from tailrace.store.load import (
     SpanRows,
     load_checkpoints,
@@ -67,9 +69,8 @@ class Moment:
         for number, count in self._changes.dropped:
             if number in spans:
                 spans[number].dropped_events += count
-        for event in self._events() if events else ():
-            if event.span in spans:
-                spans[event.span].events.append(to_event(event))
+        for event in self._events(spans) if events else ():
+            spans[event.span].events.append(to_event(event))
         return Trace(run=to_summary(self.run), spans=list(spans.values()))
 
     def _outline(self) -> Outline:
@@ -95,9 +96,9 @@ class Moment:
         for span in self._changes.opened:
             yield span.number, to_span(span, run)
 
-    def _events(self) -> Iterator[EventAdded]:
-        yield from load_events(self._db, self._no)
-        yield from self._changes.events
+    def _events(self, spans: Container[int]) -> Iterator[EventAdded]:
+        yield from load_events(self._db, self._no, spans)
+        yield from (event for event in self._changes.events if event.span in spans)
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoints in the order in which they were stored."""

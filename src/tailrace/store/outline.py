@@ -6,7 +6,8 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable
 
-from tailrace.model import Folded, SpanType
+from tailrace.model.span import Folded
+from tailrace.model.states import SpanType
 
 FAILED_KEPT = 5
 """Failed siblings beyond the first that are read all the same."""
@@ -28,12 +29,13 @@ class Outline:
 
     def add(self, number: int, parent: int, kind: SpanType, *, failed: bool) -> None:
         """Take one span."""
-        missing = number + 1 - len(self._types)
-        if missing > 0:
-            self._parents.extend([0] * missing)
-            self._types.extend([_ABSENT] * missing)
+        try:
+            self._types[number] = _CODE[kind]
+        except IndexError:  # opened since the number of spans was read
+            missing = number - len(self._types)
+            self._parents.extend([0] * (missing + 1))
+            self._types += bytes([_ABSENT]) * missing + bytes([_CODE[kind]])
         self._parents[number] = parent
-        self._types[number] = _CODE[kind]
         if failed:
             self._failed.append(number)
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tailrace.errors import NotFound
-from tailrace.model import Checkpoint, RunId, RunStatus, RunSummary, Trace
+from tailrace.model.ids import RunId
+from tailrace.model.span import Checkpoint, RunSummary, Trace
+from tailrace.model.states import RunStatus
 from tailrace.store.connection import open_reader
 from tailrace.store.fault import translated
 from tailrace.store.liveness import is_alive, live_folder

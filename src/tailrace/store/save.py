@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tailrace.model import SpanStatus, SpanType
+from tailrace.model.states import SpanStatus, SpanType
 from tailrace.store.keys import STATUS
 from tailrace.store.shapes import ShapeTable
 from tailrace.tracing.state import Changes, RunState, SpanState

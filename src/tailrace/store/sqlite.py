@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from tailrace.errors import StoreError
-from tailrace.model import Durability, RunId
+from tailrace.model.ids import RunId
+from tailrace.model.states import Durability
 from tailrace.store.flusher import Flusher
 from tailrace.store.journal import SqliteJournal
 from tailrace.store.recovery import recover
@@ -96,6 +97,8 @@ class SqliteStore:
     def _flush(self) -> None:
         for journal in tuple(self._journals):
             journal.flush()
+        if self._writer is not None:
+            self._writer.tidy()
 
     def _after_fork(self) -> None:
         """Start afresh in a child: the connection, the locks and the thread are the parent's."""

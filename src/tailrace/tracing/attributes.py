@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from tailrace.model import ErrorCategory, FailureRecord
+from tailrace.model.journal import FailureRecord
+from tailrace.model.states import ErrorCategory
 
 _OWN_SCOPES = (
     "tailrace.", "code.", "error.", "exception.", "host.", "messaging.", "otel.", "process.",

@@ -6,7 +6,9 @@ import sys
 import threading
 from typing import TextIO
 
-from tailrace.model import Span, SpanId, SpanStatus
+from tailrace.model.ids import SpanId
+from tailrace.model.span import Span
+from tailrace.model.states import SpanStatus
 
 
 class ConsoleTracer:

@@ -6,7 +6,8 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 
-from tailrace.model import AnyRecord, Span
+from tailrace.model.journal import AnyRecord
+from tailrace.model.span import Span
 from tailrace.ports import Journal, Tracer
 from tailrace.tracing.spans import Spans
 

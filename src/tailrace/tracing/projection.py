@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
-from tailrace.model import (
+from tailrace.model.journal import (
     AnyRecord,
     AttemptFailed,
     AttemptStarted,
@@ -20,19 +20,16 @@ from tailrace.model import (
     NodeFinished,
     NodeSkipped,
     NodeStarted,
-    NodeState,
     Progress,
     RunFinished,
     RunStarted,
-    RunStatus,
     ScopeFinished,
     ScopeStarted,
     ShapeDeclared,
-    SpanStatus,
-    SpanType,
     UserSpanFinished,
     UserSpanStarted,
 )
+from tailrace.model.states import NodeState, RunStatus, SpanStatus, SpanType
 from tailrace.tracing.attributes import attribute, engine, failed, own, text
 from tailrace.tracing.state import (
     Changes,

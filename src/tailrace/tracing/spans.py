@@ -5,20 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tailrace.model import (
-    AnyRecord,
-    Checkpoint,
-    RunFinished,
-    RunId,
-    RunStatus,
-    RunSummary,
-    Span,
-    SpanEvent,
-    SpanId,
-    SpanType,
-    Trace,
-    span_id,
-)
+from tailrace.model.ids import RunId, SpanId, span_id
+from tailrace.model.journal import AnyRecord, RunFinished
+from tailrace.model.span import Checkpoint, RunSummary, Span, SpanEvent, Trace
+from tailrace.model.states import RunStatus, SpanType
 from tailrace.tracing.projection import INTERRUPTED, Projection
 from tailrace.tracing.state import Changes, EventAdded, RunState, SpanState
 

@@ -6,7 +6,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from tailrace.model import NodeState, RunStatus, SpanStatus, SpanType
+from tailrace.model.states import NodeState, RunStatus, SpanStatus, SpanType
 
 _SUCCEEDED = NodeState.SUCCEEDED
 
@@ -57,7 +57,7 @@ class Shape(msgspec.Struct, eq=False):
                 assert_never(self.type)
 
 
-class SpanState(msgspec.Struct, eq=False):
+class SpanState(msgspec.Struct, eq=False, gc=False):
     """One span as it stands. ``name`` is short, ``path`` empty when it equals the name."""
 
     number: int
@@ -98,7 +98,7 @@ class RunState(msgspec.Struct):
     handled_failures: int = 0
 
 
-class EventAdded(msgspec.Struct):
+class EventAdded(msgspec.Struct, gc=False):
     """Event number ``number`` of the run, counted from 0."""
 
     number: int
@@ -108,7 +108,7 @@ class EventAdded(msgspec.Struct):
     attributes: dict[str, Any]
 
 
-class CheckpointStored(msgspec.Struct):
+class CheckpointStored(msgspec.Struct, gc=False):
     """The encoded output of a node that has ended."""
 
     span: SpanState

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tailrace.model import AnyRecord
+from tailrace.model.journal import AnyRecord
 from tailrace.tracing.attributes import plain
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -1,14 +1,17 @@
 import re
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tailrace.cli.terminal import Terminal
-from tailrace.cli.trace_rows import View, build_branches
+from tailrace.cli.trace_rows import SIBLINGS, View, build_branches
 from tailrace.cli.tree_text import render_tree
 from tailrace.cli.width import cells
-from tailrace.model import RunStatus
+from tailrace.model import Folded, RunStatus, SpanType
+from tailrace.store import SqliteStore, SqliteTraceReader
 
 Screen = Callable[..., Terminal]
 DURATION = re.compile(r" +(\d[\d.]*) (ms|s)\b")
@@ -113,6 +116,41 @@ def test_many_iterations_are_folded_but_failed_ones_stay(journal: Any, screen: S
     assert "each[7002]" in "".join(lines)
     assert "… 9,992 more iterations, 1 of them failed" in lines[-1]
     assert len(draw(journal, screen(), fold=False)) > 10_000
+
+
+@pytest.mark.parametrize("failing", [set(), {2, 700, 701, 702, 703, 704, 705, 706}])
+def test_a_trace_read_in_part_is_drawn_like_the_whole(
+    journal: Any, screen: Screen, tmp_path: Path, failing: set[int]
+) -> None:
+    loop = journal.open("container", "foreach", "each")
+    for index in range(1_000):
+        iteration = journal.open("iteration", "foreach", f"each[{index}]", loop)
+        journal.node("load", iteration, journal.failure if index in failing else None)
+        journal.close(iteration)
+    journal.close(loop, count=1_000)
+    journal.end()
+    run_id = journal.records[0].run_id
+    with closing(SqliteStore(tmp_path / "runs.db")) as store:
+        store.open_journal(run_id).append(journal.records)
+    with closing(SqliteTraceReader(tmp_path / "runs.db")) as reader:
+        whole, part = reader.trace(run_id), reader.trace(run_id, siblings=SIBLINGS)
+    assert len(part.spans) < len(whole.spans)
+    whole_lines, part_lines = (
+        render_tree(build_branches(trace, View()), screen(), now_ns=journal.now)
+        for trace in (whole, part)
+    )
+    assert part_lines == whole_lines
+
+
+def test_attempts_that_were_not_read_are_counted(journal: Any, screen: Screen) -> None:
+    journal.finish(journal.retry(journal.start("load")))
+    journal.end()
+    trace = journal.trace()
+    load = next(span for span in trace.spans if span.name == "node load")
+    trace.folded[load.span_id] = [Folded(type=SpanType.ATTEMPT, count=2_000, failed=1_999)]
+    lines = render_tree(build_branches(trace, View()), screen(), now_ns=journal.now)
+    assert lines[1].endswith("2,002 attempts")
+    assert lines[-1].endswith("… 2,000 more attempts, 1,999 of them failed")
 
 
 def test_errors_only_keeps_what_failed_and_what_it_is_part_of(journal: Any, screen: Screen) -> None:
