@@ -172,10 +172,12 @@ def test_a_trace_is_shown_without_what_only_runs_need(tailrace: Run, tmp_path: P
     code = "import sys; from tailrace.cli.main import main; main({}); print(*sys.modules)"
     needless = {"logging", "asyncio", "json", "yaml", "rich", "tailrace.engine", "tailrace.flows"}
     needless |= {"tailrace.model.flow", "tailrace.model.plan", "tailrace.model.policy"}
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")}
     for arguments in (["--help"], ["trace", "show"], ["trace", "list"]):
         done = subprocess.run(
             [sys.executable, "-c", code.format(arguments)],
             cwd=tmp_path,
+            env=plain,
             capture_output=True,
             text=True,
             timeout=60,

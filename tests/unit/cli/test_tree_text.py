@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tailrace.cli.terminal import Terminal
+from tailrace.cli.trace import _footer
 from tailrace.cli.trace_rows import SIBLINGS, View, build_branches
 from tailrace.cli.tree_text import render_tree
 from tailrace.cli.width import cells
@@ -151,6 +152,19 @@ def test_attempts_that_were_not_read_are_counted(journal: Any, screen: Screen) -
     lines = render_tree(build_branches(trace, View()), screen(), now_ns=journal.now)
     assert lines[1].endswith("2,002 attempts")
     assert lines[-1].endswith("… 2,000 more attempts, 1,999 of them failed")
+
+
+def test_the_slowest_node_is_named_only_where_all_are_known(journal: Any, screen: Screen) -> None:
+    journal.node("quick")
+    spans = journal.start("slow")
+    journal.tick(500)
+    journal.finish(spans)
+    journal.end()
+    trace = journal.trace()
+    assert "of the time is in slow" in _footer(trace, View(), screen())
+    left_out = Folded(type=SpanType.NODE, count=1, failed=0)
+    trace.folded[trace.spans[0].span_id] = [left_out]
+    assert _footer(trace, View(), screen()) == "5 spans"
 
 
 def test_errors_only_keeps_what_failed_and_what_it_is_part_of(journal: Any, screen: Screen) -> None:

@@ -82,6 +82,11 @@ policies = st.one_of(
 )
 
 
+FLOW_NAMES = (
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=8).map(str.strip).filter(bool)
+)
+
+
 @st.composite
 def tasks(draw: st.DrawFn) -> TaskNode:
     function = draw(st.sampled_from(FUNCTIONS))
@@ -179,7 +184,7 @@ def with_own_names(node: Node) -> Node:
 @st.composite
 def flows(draw: st.DrawFn, roots: st.SearchStrategy[Node] = trees) -> Flow:
     return build_flow(
-        name=draw(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)),
+        name=draw(FLOW_NAMES),
         root=with_own_names(draw(roots)),
         defaults=draw(st.dictionaries(st.sampled_from(["n", "items"]), data, max_size=2)),
         policy=draw(policies),
