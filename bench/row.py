@@ -47,11 +47,21 @@ class Row:
 
 
 def medians(works: Sequence[Callable[[], object]], *, repeat: int) -> list[float]:
-    """Return the median duration of each work in seconds, after one round to warm up.
+    """Return the median duration of each work in seconds: how long one waits for it."""
+    return [median(taken) for taken in _durations(works, repeat)]
 
-    The works take turns, so that whatever else the machine does falls on all of them alike and
-    their ratios hold.
+
+def least(works: Sequence[Callable[[], object]], *, repeat: int) -> list[float]:
+    """Return the shortest duration of each work in seconds: what the code itself costs.
+
+    What a repetition takes beyond that is what else the machine did meanwhile
+    (https://docs.python.org/3/library/timeit.html#timeit.Timer.repeat).
     """
+    return [min(taken) for taken in _durations(works, repeat)]
+
+
+def _durations(works: Sequence[Callable[[], object]], repeat: int) -> list[list[float]]:
+    """Time the works in turns, so that what else the machine does falls on all of them alike."""
     times: list[list[float]] = [[] for _ in works]
     for work in works:
         work()
@@ -60,4 +70,4 @@ def medians(works: Sequence[Callable[[], object]], *, repeat: int) -> list[float
             started = time.perf_counter()
             work()
             taken.append(time.perf_counter() - started)
-    return [median(taken) for taken in times]
+    return times

@@ -15,7 +15,7 @@ from typing import Any
 
 import limits
 import shapes
-from row import Row, medians
+from row import Row, least, medians
 from tailrace import Flow
 from tailrace.flows.compile import compile_flow
 from tailrace.model import Durability, RunId
@@ -37,8 +37,8 @@ class Bench:
 
     @property
     def repeat(self) -> int:
-        """Repetitions of which the median counts."""
-        return 3 if self.quick else 9
+        """Rounds in which all works of a table row take their turn."""
+        return 3 if self.quick else 15
 
     def size(self, full: int, quick: int) -> int:
         """Return one of two sizes."""
@@ -51,29 +51,41 @@ def run(flow: Flow, **options: Any) -> limits.Work:
 
 
 def chains(bench: Bench) -> Iterator[Row]:
-    """Cost of a node in a chain, by what is promised about it."""
+    """Cost of a node in a chain, by what is promised about it, and of a run around it.
+
+    A node costs what a chain takes beyond a run of one node, divided by the further nodes.
+    """
     count = 1_000
+    one = shapes.chain(1)
     for nodes in (100, 1_000):
-        flow, db = shapes.chain(nodes), bench.folder / f"chain-{nodes}.db"
+        flow = shapes.chain(nodes)
+        durable = {"db": bench.folder / "durable.db"}
+        relaxed = {"db": bench.folder / "relaxed.db", "durability": Durability.RELAXED}
+        memory = {"store": MemoryStore()}
+        promises: tuple[tuple[str, dict[str, Any], float | None, float | None], ...] = (
+            ("durable", durable, 50, 2.5),
+            ("relaxed", relaxed, None, None),
+            ("in memory", memory, 15, None),
+        )
+        works = [run(each, **options) for _, options, _, _ in promises for each in (one, flow)]
         with limits.commits(bench.folder, count) as commits:
-            works = [
-                commits,
-                run(flow, db=db),
-                run(flow, db=db, durability=Durability.RELAXED),
-                run(flow, store=MemoryStore()),
-            ]
-            raw, durable, relaxed, memory = medians(works, repeat=bench.repeat)
+            raw, *taken = least([commits, *works], repeat=bench.repeat)
         bare = raw / count * MICROSECONDS
         if nodes == 100:
             yield Row(name="bare commit: one INSERT, WAL", value=bare, unit="µs")
-        for promise, took, most, most_ratio in (
-            ("durable, traced", durable, 50, 2.5),
-            ("relaxed, traced", relaxed, None, None),
-            ("in memory, traced", memory, 15, None),
-        ):
+        for index, (promise, _, most, most_ratio) in enumerate(promises):
+            alone, chain = taken[2 * index : 2 * index + 2]
+            if nodes == 100:
+                yield Row(
+                    name=f"run of one node, {promise}, traced",
+                    value=alone * MICROSECONDS,
+                    unit="µs",
+                    limit=bare,
+                    limit_name="bare commit",
+                )
             yield Row(
-                name=f"node of a chain of {nodes:,}, {promise}",
-                value=took / nodes * MICROSECONDS,
+                name=f"node of a chain of {nodes:,}, {promise}, traced",
+                value=(chain - alone) / (nodes - 1) * MICROSECONDS,
                 unit="µs",
                 limit=bare,
                 limit_name="bare commit",
@@ -88,7 +100,7 @@ def _power(bench: Bench) -> Iterator[Row]:
     flow, db = shapes.chain(nodes), bench.folder / "power.db"
     with limits.commits(bench.folder, count, synchronous="FULL") as commits:
         works = [commits, run(flow, db=db, durability=Durability.POWER)]
-        raw, took = medians(works, repeat=bench.repeat)
+        raw, took = least(works, repeat=bench.repeat)
     yield Row(
         name=f"node of a chain of {nodes}, survives power loss",
         value=took / nodes * MICROSECONDS,
@@ -117,7 +129,7 @@ def scale(bench: Bench) -> Iterator[Row]:
         ),
     )
     for name, most_ratio, works in pairs:
-        base, took = medians(works, repeat=bench.repeat)
+        base, took = least(works, repeat=bench.repeat)
         yield Row(
             name=name.format(f"{many:,}"),
             value=took / many * MICROSECONDS,
@@ -134,7 +146,7 @@ def loops(bench: Bench) -> Iterator[Row]:
     large = _loop_process(bench, many)
     small = _loop_process(bench, few)
     with limits.commits(bench.folder, count) as commits:
-        (raw,) = medians([commits], repeat=bench.repeat)
+        (raw,) = least([commits], repeat=bench.repeat)
     yield Row(
         name=f"item of a foreach of {many:,}, durable, traced",
         value=large["seconds"] / many * MICROSECONDS,
@@ -170,7 +182,7 @@ def groups(bench: Bench) -> Iterator[Row]:
         flow, db = shapes.group(width, member), bench.folder / "group.db"
         with limit as calls:
             works = [calls, run(flow, db=db), run(flow, store=MemoryStore())]
-            raw, durable, memory = medians(works, repeat=bench.repeat)
+            raw, durable, memory = least(works, repeat=bench.repeat)
         for promise, took in (("durable", durable), ("in memory", memory)):
             yield Row(
                 name=f"one of {width} {name} in a group, {promise}",
@@ -199,7 +211,7 @@ def rows(bench: Bench) -> Iterator[Row]:
         store.close()
 
     with limits.executemany(bench.folder, spans) as insert:
-        raw, took = medians([insert, write], repeat=bench.repeat)
+        raw, took = least([insert, write], repeat=bench.repeat)
     yield Row(
         name="span rows into the store",
         value=spans / took,

@@ -23,6 +23,9 @@ from tailrace.model import (
 )
 
 
+_OK = End.OK  # reading a member of an enum is a Python call
+
+
 class Board:
     """Which steps of a scope wait, are ready, have started, and how they ended.
 
@@ -139,7 +142,7 @@ class Board:
         """Pass an outcome on to the dependants, and theirs to theirs, without recursion."""
         newly: list[AnyKindOfStep] = []
         if (
-            outcome.end is End.OK
+            outcome.end is _OK
             and outcome.routes is None
             and self._groups is None
             and not step.dormant

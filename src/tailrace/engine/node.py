@@ -45,6 +45,9 @@ from tailrace.model import (
 from tailrace.policy import RetryAfter, decide_retry
 
 
+_OK, _SUCCEEDED = End.OK, NodeState.SUCCEEDED  # reading a member of an enum is a Python call
+
+
 class NodeRun(Inputs):
     """A node while it runs; what its inputs are read from."""
 
@@ -299,9 +302,9 @@ class NodeRun(Inputs):
             return self._routed(value)
         if step.outputs:
             self._write_outputs(value)
-        self._finish(NodeState.SUCCEEDED, value)
+        self._finish(_SUCCEEDED, value)
         self.frame.put(step.name, value)
-        return Outcome(End.OK, value, self.scratch)
+        return Outcome(_OK, value, self.scratch)
 
     def _routed(self, answer: Any) -> Outcome:
         try:

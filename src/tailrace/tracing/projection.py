@@ -266,8 +266,8 @@ class Projection:
 
     def _node_finished(self, record: NodeFinished) -> None:
         at, state, failure = record.at, record.state, record.failure
-        attempt = self._closes(record.attempt_span, at, state)
         checkpoint = record.checkpoint
+        attempt = self._closes(record.attempt_span, at, state)
         shared = checkpoint if checkpoint in _SHARED_CHECKPOINTS else ""
         node = self._closes(record.span, at, state, shared)
         if node is None:
