@@ -22,7 +22,6 @@ from tailrace.model import (
     TaskStep,
 )
 
-
 _OK = End.OK  # reading a member of an enum is a Python call
 
 

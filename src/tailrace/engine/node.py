@@ -44,7 +44,6 @@ from tailrace.model import (
 )
 from tailrace.policy import RetryAfter, decide_retry
 
-
 _OK, _SUCCEEDED = End.OK, NodeState.SUCCEEDED  # reading a member of an enum is a Python call
 
 
