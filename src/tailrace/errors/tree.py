@@ -6,7 +6,7 @@
     ├── DefinitionError          fix the flow, the policy or the arguments   (TR1xx, exit 2)
     │   ├── PolicyValidationError    … the policy; ``errors`` lists all problems
     │   ├── ExpressionError          … an expression
-    │   └── SettingsError            … ``tailrace.toml``, ``TAILRACE_*`` or a flag
+    │   └── SettingsError            … ``tailrace.toml``, ``TAILRACE_*`` or a flag  (exit 4)
     ├── QueryError               fix the query                               (TR2xx, exit 2)
     ├── RunError                 the run ended otherwise than wished         (TR3xx, exit 1)
     │   ├── RunFailed                … it failed; ``report`` says why

@@ -37,7 +37,7 @@ class Routing:
 
 
 class SpanHandle(Protocol):
-    """The attempt's span, as far as a task may change it."""
+    """A span as far as a task may change it: that of its node, or one it opened itself."""
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Set an attribute (string, number, boolean, or a list of one of these)."""
@@ -109,7 +109,7 @@ class Context(Protocol):
 
     @property
     def span(self) -> SpanHandle:
-        """The attempt's span."""
+        """The node's span for attributes; spans opened from it hang under the attempt's."""
         ...
 
     @property
