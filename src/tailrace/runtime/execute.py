@@ -232,7 +232,7 @@ class _Prepared:
             )
 
     def _raise(self, end: RunEnd, report: RuntimeExecutionReport | None) -> None:
-        if end.interrupt is not None:
+        if end.interrupt is not None and end.status is not RunStatus.COMPLETED:
             raise end.interrupt
         if self._watch is not None and self._watch.received is not None:
             raise KeyboardInterrupt(f"run {end.run_id} was cancelled")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tailrace import Flow, RunCancelled, task
+from tailrace import Flow, OnError, Policy, RunCancelled, task
 from tailrace.model import RunStatus
 from tailrace.testing import MemoryStore
 
@@ -122,3 +122,14 @@ def test_a_keyboard_interrupt_raised_by_a_task_is_recorded_and_raised_again() ->
     with pytest.raises(KeyboardInterrupt):
         Flow("f", interrupt).run(store=store)
     assert store.runs()[0].status is RunStatus.CANCELLED
+
+
+def test_a_system_exit_is_a_failure_that_a_policy_may_handle() -> None:
+    @task
+    def leave() -> None:
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        Flow("f", leave).run(store=MemoryStore())
+    handled = leave.with_policy(Policy(on_error=OnError(action="continue", value=1)))
+    assert Flow("f", handled).run(store=MemoryStore()).output == 1
