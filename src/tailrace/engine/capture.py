@@ -45,7 +45,12 @@ class _Tee(io.TextIOBase):
         return self.original.encoding
 
     def __getattr__(self, name: str) -> Any:
+        if name == "original":  # taken apart at the interpreter's end: nothing is beneath
+            raise AttributeError(name)
         return getattr(self.original, name)
+
+    def __del__(self) -> None:
+        """Leave the stream beneath alone; by default a stream flushes and closes itself here."""
 
 
 class _SpanHandler(logging.Handler):

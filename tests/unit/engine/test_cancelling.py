@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from typing import Any
 
 import pytest
 
 from tailrace import Flow, OnError, Policy, RunCancelled, task
+from tailrace.engine.capture import _Tee
 from tailrace.model import RunStatus
 from tailrace.testing import MemoryStore
 
@@ -133,3 +135,10 @@ def test_a_system_exit_is_a_failure_that_a_policy_may_handle() -> None:
         Flow("f", leave).run(store=MemoryStore())
     handled = leave.with_policy(Policy(on_error=OnError(action="continue", value=1)))
     assert Flow("f", handled).run(store=MemoryStore()).output == 1
+
+
+def test_a_captured_stream_that_is_taken_apart_does_not_recurse() -> None:
+    stream = _Tee("stdout", sys.stdout)
+    del stream.original
+    with pytest.raises(AttributeError):
+        stream.flush()

@@ -421,6 +421,9 @@ sys.stdin.read()
         assert [run.status for run in _runs(path)] == ["RUNNING"]
         process.send_signal(signal.SIGKILL)
         process.wait()
+        deadline = time.monotonic() + 30  # the child lets go once it has run at all
+        while [run.status for run in _runs(path)] == ["RUNNING"]:
+            assert time.monotonic() < deadline
         assert [run.status for run in _runs(path)] == ["INTERRUPTED"]
 
 
