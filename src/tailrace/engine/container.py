@@ -94,10 +94,6 @@ class Container:
         """Return the outcome for an error of the container itself."""
         return Outcome(End.BLOCKED, failure=capture(error), failed_path=self.path)
 
-    def outcome_of(self, end: ScopeEnd) -> Outcome:
-        """Return the outcome of a container whose one scope ended so."""
-        return outcome_of(end)
-
 
 _STATES = {
     End.OK: NodeState.SUCCEEDED,
