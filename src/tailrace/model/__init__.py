@@ -10,7 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tailrace.model.context import Context, LoopFrame, Routing, SpanHandle
+    from tailrace.model.event import Event, EventCounts, EventFilter
     from tailrace.model.expression import Expression, Scope
+    from tailrace.model.failure import (
+        Cause,
+        Directive,
+        Disposition,
+        EscalationStage,
+        FailureClass,
+        FailureFilter,
+        FailureGroup,
+        FailureSnapshot,
+        Frame,
+        GroupState,
+        Hop,
+        Origin,
+        ScopeLevel,
+    )
     from tailrace.model.finding import Finding, Severity, SourceSpan
     from tailrace.model.flow import (
         All,
@@ -32,12 +48,13 @@ if TYPE_CHECKING:
         TaskSpec,
         Until,
     )
-    from tailrace.model.ids import RunId, SpanId, new_run_id, new_span_base, span_id
+    from tailrace.model.ids import RunId, SpanId, new_run_id, new_sortable, new_span_base, span_id
     from tailrace.model.journal import (
         AnyRecord,
         AttemptFailed,
         AttemptStarted,
         EventsDropped,
+        FailureOrigin,
         FailureRecord,
         Logged,
         NodeFinished,
@@ -51,6 +68,14 @@ if TYPE_CHECKING:
         ShapeDeclared,
         UserSpanFinished,
         UserSpanStarted,
+    )
+    from tailrace.model.letter import (
+        DeadLetter,
+        LetterReason,
+        LetterState,
+        RecoveryAction,
+        Redrive,
+        RedriveBatch,
     )
     from tailrace.model.plan import (
         AnyKindOfStep,
@@ -112,6 +137,18 @@ _NAMES = {
     "expression": (
         "Expression", "Scope",
     ),
+    "event": (
+        "Event", "EventCounts", "EventFilter",
+    ),
+    "failure": (
+        "Cause", "Directive", "Disposition", "EscalationStage", "FailureClass",
+        "FailureFilter", "FailureGroup", "FailureSnapshot", "Frame", "GroupState", "Hop",
+        "Origin", "ScopeLevel",
+    ),
+    "letter": (
+        "DeadLetter", "LetterReason", "LetterState", "RecoveryAction", "Redrive",
+        "RedriveBatch",
+    ),
     "finding": (
         "Finding", "Severity", "SourceSpan",
     ),
@@ -121,10 +158,11 @@ _NAMES = {
         "TaskNode", "TaskSpec", "Until",
     ),
     "ids": (
-        "RunId", "SpanId", "new_run_id", "new_span_base", "span_id",
+        "RunId", "SpanId", "new_run_id", "new_sortable", "new_span_base", "span_id",
     ),
     "journal": (
-        "AnyRecord", "AttemptFailed", "AttemptStarted", "EventsDropped", "FailureRecord",
+        "AnyRecord", "AttemptFailed", "AttemptStarted", "EventsDropped", "FailureOrigin",
+        "FailureRecord",
         "Logged", "NodeFinished", "NodeSkipped", "NodeStarted", "Progress", "RunFinished",
         "RunStarted", "ScopeFinished", "ScopeStarted", "ShapeDeclared", "UserSpanFinished",
         "UserSpanStarted",
@@ -153,18 +191,22 @@ _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "All", "AnyKindOfStep", "AnyOf", "AnyRecord", "AnyStep", "AttemptFailed", "AttemptStarted",
-    "Attribute", "Binding", "CallKind", "Case", "CasePlan", "Checkpoint", "Collect", "Constant",
-    "Context", "Durability", "Duration", "EffectiveOnError", "EffectivePolicy", "EffectiveRetry",
-    "ErrorCategory", "Evaluated", "EventsDropped", "Expression", "FailureRecord", "Finding",
-    "Flow", "FlowPlan", "Folded", "ForEach", "ForEachStep", "FromContext", "FromLoop", "FromParam",
-    "FromPayload", "FromResult", "Graph", "GroupPlan", "Isolation", "Logged", "LoopFrame", "Node",
-    "NodeFinished", "NodeSkipped", "NodeStarted", "NodeState", "OnError", "Policy", "Progress",
-    "Repeat", "RepeatStep", "Retry", "Routing", "RunFinished", "RunId", "RunStarted", "RunStatus",
-    "RunSummary", "Scope", "ScopeFinished", "ScopePlan", "ScopeStarted", "ScratchMerge", "Seq",
-    "Severity", "ShapeDeclared", "Source", "SourceSpan", "Span", "SpanEvent", "SpanHandle",
-    "SpanId", "SpanKind", "SpanLink", "SpanStatus", "SpanType", "Step", "SubFlow", "SubFlowStep",
-    "Switch", "SwitchStep", "TaskNode", "TaskSpec", "TaskStep", "Trace", "Until", "UntilStep",
-    "UserSpanFinished", "UserSpanStarted", "new_run_id", "new_span_base", "span_id",
+    "Attribute", "Binding", "CallKind", "Case", "CasePlan", "Cause", "Checkpoint", "Collect",
+    "Constant", "Context", "DeadLetter", "Directive", "Disposition", "Durability", "Duration",
+    "EffectiveOnError", "EffectivePolicy", "EffectiveRetry", "ErrorCategory", "EscalationStage",
+    "Evaluated", "Event", "EventCounts", "EventFilter", "EventsDropped", "Expression",
+    "FailureClass", "FailureFilter", "FailureGroup", "FailureOrigin", "FailureRecord",
+    "FailureSnapshot", "Finding", "Flow", "FlowPlan", "Folded", "ForEach", "ForEachStep", "Frame",
+    "FromContext", "FromLoop", "FromParam", "FromPayload", "FromResult", "Graph", "GroupPlan",
+    "GroupState", "Hop", "Isolation", "LetterReason", "LetterState", "Logged", "LoopFrame", "Node",
+    "NodeFinished", "NodeSkipped", "NodeStarted", "NodeState", "OnError", "Origin", "Policy",
+    "Progress", "RecoveryAction", "Redrive", "RedriveBatch", "Repeat", "RepeatStep", "Retry",
+    "Routing", "RunFinished", "RunId", "RunStarted", "RunStatus", "RunSummary", "Scope",
+    "ScopeFinished", "ScopeLevel", "ScopePlan", "ScopeStarted", "ScratchMerge", "Seq", "Severity",
+    "ShapeDeclared", "Source", "SourceSpan", "Span", "SpanEvent", "SpanHandle", "SpanId",
+    "SpanKind", "SpanLink", "SpanStatus", "SpanType", "Step", "SubFlow", "SubFlowStep", "Switch",
+    "SwitchStep", "TaskNode", "TaskSpec", "TaskStep", "Trace", "Until", "UntilStep",
+    "UserSpanFinished", "UserSpanStarted", "new_run_id", "new_sortable", "new_span_base", "span_id",
 ]  # fmt: skip
 
 

@@ -40,3 +40,17 @@ def span_id(base: int, ordinal: int) -> SpanId:
     """
     value = (base + ordinal) & 0xFFFF_FFFF_FFFF_FFFF
     return SpanId(f"{value or base | 1:016x}")
+
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
+_SHIFTS = tuple(range(120, -1, -10))
+
+
+def new_sortable() -> str:
+    """Return a fresh ULID: 26 characters of Crockford's base 32 that sort by creation time.
+
+    48 bits of Unix milliseconds, then 80 random bits. https://github.com/ulid/spec
+    """
+    value = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big")
+    return "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])

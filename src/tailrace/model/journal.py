@@ -11,11 +11,31 @@ from typing import Any
 
 import msgspec
 
+from tailrace.model.failure import Frame
 from tailrace.model.states import NodeState, RunStatus
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, tag_field="t", gc=False):
     """Base of all records."""
+
+
+class FailureOrigin(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Where in a run a failure was raised."""
+
+    path: tuple[str, ...]
+    """From the flow inwards: ``flow:etl``, ``node:load``, ``task:3``; nested flows repeat."""
+    node: str
+    """Path of the node, such as ``each[3].load``."""
+    task: str = ""
+    """``module:function``."""
+    span: int = 0
+    """Number of the attempt's span."""
+    attempt: int = 1
+    max_attempts: int = 1
+    input_digest: str = ""
+    """``sha256:…`` of the encoded inputs; empty when they could not be encoded."""
+    policy_ref: str = ""
+    """``sha256:…`` of the node's policy."""
 
 
 class FailureRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -40,6 +60,33 @@ class FailureRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Equal for failures of one site: type chain and own frames, without lines and files."""
     retry_after: float | None = None
     """Seconds the other side asked to wait before the next attempt."""
+    failure_id: str = ""
+    """``F-`` and 26 characters that sort by time; the same from the first raise to the end."""
+    captured_ns: int = 0
+    class_: str = "unknown"
+    """A value of ``FailureClass``."""
+    rule: str = ""
+    """The rule of classification that decided."""
+    fp_template: str = ""
+    """As ``fingerprint``, with the message in it, ids and numbers taken out."""
+    notes: tuple[str, ...] = ()
+    children: tuple[tuple[str, str], ...] = ()
+    """(type, message) of the members of an exception group, at most 32."""
+    child_count: int = 0
+    frames: tuple[Frame, ...] = ()
+    """The stack with modules, outermost first, at most 64."""
+    stack_id: str = ""
+    """``b2:`` and 32 hex digits of the frames."""
+    thread: str = ""
+    pid: int = 0
+    redacted: tuple[str, ...] = ()
+    """Fields in which a secret was replaced."""
+    tags: tuple[tuple[str, str], ...] = ()
+    dropped_tags: int = 0
+    given_up: str = ""
+    """Why nothing tries again (``LetterReason``); set when it is final for its node."""
+    origin: FailureOrigin | None = None
+    """Set by the engine; None outside of runs."""
 
 
 class RunStarted(Record, frozen=True, array_like=True, tag=1):
@@ -57,7 +104,22 @@ class RunStarted(Record, frozen=True, array_like=True, tag=1):
     span_base: int
     parent_span_id: str = ""
     resumed_from: str = ""
+    """The run whose finished nodes this one reuses."""
     attributes: dict[str, Any] = {}
+    code_version: str = ""
+    """Of the definition and the code of its tasks."""
+    inputs: bytes | None = None
+    """Encoded ``params``, ``payload``, ``scratch`` and ``policy``: what the run can be started
+    with again."""
+    inputs_codec: str = ""
+    lineage: str = ""
+    """The first run of the chain of resumes and redrives; empty when it is this one."""
+    letter: str = ""
+    """Id of the dead letter that this run redrives."""
+    generation: int = 0
+    """Redrives of that letter so far, this one included."""
+    policies: dict[str, Any] = {}
+    """Snapshot of the flow's policy."""
 
 
 class ShapeDeclared(Record, frozen=True, array_like=True, tag=2):
@@ -126,6 +188,8 @@ class NodeFinished(Record, frozen=True, array_like=True, tag=6):
     attempt: int = 1
     attributes: dict[str, Any] | None = None
     """Set by the task through ``ctx.span.set_attribute``."""
+    policy: dict[str, Any] | None = None
+    """Snapshot of the node's policy; given with a failure only."""
 
 
 class NodeSkipped(Record, frozen=True, array_like=True, tag=7):

@@ -1,0 +1,1 @@
+"""Older programs, moved over by changing an import."""
