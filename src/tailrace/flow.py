@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tailrace.errors import DefinitionError
 from tailrace.flows.build import build_flow
 from tailrace.flows.python import as_node
-from tailrace.model import Durability, Finding, Policy, ScratchMerge, Severity, TaskNode
+from tailrace.model import Durability, Finding, Policy, ScratchMerge, TaskNode
 from tailrace.model import Flow as Definition
 
 if TYPE_CHECKING:
@@ -96,18 +96,9 @@ class Flow(Definition):
             DefinitionError: it cannot be loaded; ``findings`` says all that is wrong. Params that
                 only a run provides are asked for when it is run.
         """
-        from tailrace.flows.check import needs_param  # noqa: PLC0415 - only when loading
-        from tailrace.flows.load import load_target  # noqa: PLC0415 - YAML is loaded when needed
+        from tailrace.flows.load import load_definition  # noqa: PLC0415 - YAML, when it is needed
 
-        loaded = load_target(str(target))
-        errors = [
-            found
-            for found in loaded.findings
-            if found.severity is Severity.ERROR and not needs_param(found)
-        ]
-        if loaded.flow is None or errors:
-            raise definition_error(str(target), errors)
-        return cls.of(loaded.flow)
+        return cls.of(load_definition(str(target)))
 
     def run(self, **inputs: Any) -> RunResult:
         """Run the flow and return its result.
@@ -117,7 +108,8 @@ class Flow(Definition):
         Args:
             **inputs: ``params`` (a mapping, for names that are taken below), ``policy``, ``db``,
                 ``durability``, ``store`` (a store, or False for none), ``tracers``,
-                ``raise_on_failure`` (True), ``output_dir``, ``timeout`` (seconds), ``run_id``.
+                ``raise_on_failure`` (True), ``output_dir``, ``timeout`` (seconds), ``run_id``,
+                ``config`` (a ``RuntimeConfig``: who is told of failures).
 
         Raises:
             DefinitionError: the flow cannot be built; nothing ran.
@@ -128,6 +120,37 @@ class Flow(Definition):
         from tailrace.runtime import execute  # noqa: PLC0415 - building flows needs no engine
 
         return execute(self, options_from(inputs))
+
+    def resume(
+        self,
+        run_id: str = "@last-failed",
+        *,
+        nodes: Sequence[str] = (),
+        on_change: str = "refuse",
+        **inputs: Any,
+    ) -> RunResult | None:
+        """Go on with a run: a new one that reuses what the old one has finished.
+
+        Args:
+            run_id: a run id, the beginning of one, ``@last`` or ``@last-failed``.
+            nodes: nodes to run again, with all that depends on them.
+            on_change: ``refuse``, ``rerun`` or ``keep`` what finished nodes gave whose code or
+                definition has changed since.
+            **inputs: as for ``run``; params that are given differ from those of the old run.
+
+        Returns:
+            The result, or None when the run has finished everything.
+
+        Raises:
+            NotFound: there is no such run.
+            RunError: it runs, somebody else goes on with it (TR312), or finished nodes have
+                changed (TR310); and all that ``run`` raises.
+        """
+        from tailrace.runtime.going_on import Resume, resume  # noqa: PLC0415 - as for ``run``
+        from tailrace.runtime.resuming import OnChange  # noqa: PLC0415 - likewise
+
+        wanted = Resume(run_id=run_id, nodes=tuple(nodes), on_change=OnChange(on_change))
+        return resume(wanted, options_from(inputs), flow=self)
 
     async def run_async(self, **inputs: Any) -> RunResult:
         """Run the flow inside the present event loop; as ``run`` otherwise."""
@@ -168,20 +191,6 @@ class Flow(Definition):
         return {"text/html": html(self), "text/plain": tree(self)}
 
 
-def definition_error(target: str, errors: Sequence[Finding]) -> DefinitionError:
-    """Return the error that carries findings."""
-    first = errors[0] if errors else None
-    message = f"{target}: {first.message}" if first else f"{target} holds no flow"
-    if len(errors) > 1:
-        message += f" (and {len(errors) - 1} more)"
-    return DefinitionError(
-        message,
-        code=first.code if first else None,
-        hint=first.hint if first else "",
-        findings=errors,
-    )
-
-
 _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "policy": lambda value: value,
     "db": lambda value: None if value is None else Path(value),
@@ -192,6 +201,7 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "output_dir": lambda value: None if value is None else Path(value),
     "timeout": lambda value: value,
     "run_id": lambda value: value,
+    "config": lambda value: value,
 }
 
 

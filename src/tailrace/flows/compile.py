@@ -56,7 +56,11 @@ from tailrace.model import (
 
 
 def compile_flow(
-    flow: Flow, *, params: Collection[str] = (), override: Policy | None = None
+    flow: Flow,
+    *,
+    params: Collection[str] = (),
+    override: Policy | None = None,
+    base: Policy | None = None,
 ) -> FlowPlan:
     """Return the plan of a flow.
 
@@ -64,12 +68,13 @@ def compile_flow(
         flow: the definition.
         params: names of the params the run is given beside the flow's defaults.
         override: the policy of the command line; stronger than the flow's, weaker than a node's.
+        base: the policy of the project's settings; weaker than all others.
 
     Raises:
         DefinitionError: something is wrong; ``findings`` holds every error.
     """
     findings = Findings()
-    plan = analyse(flow, params=params, override=override, findings=findings)
+    plan = analyse(flow, params=params, override=override, base=base, findings=findings)
     errors = findings.errors()
     if plan is None or errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
@@ -88,6 +93,7 @@ def analyse(
     params: Collection[str],
     findings: Findings,
     override: Policy | None = None,
+    base: Policy | None = None,
     is_nested: bool = False,
     has_payload: bool = False,
 ) -> FlowPlan | None:
@@ -96,7 +102,7 @@ def analyse(
     A plan is only good to run when ``findings`` has no error after this.
     """
     places = Places(flow.root)
-    policies = Policies(flow, override)
+    policies = Policies(flow, override, base)
     if not check_rules(flow, places, override, findings):
         return None
     known = Known(
@@ -313,6 +319,7 @@ class _Planner:
             params=inputs,
             findings=self.findings,
             override=self.policies.override,
+            base=self.policies.base,
             is_nested=True,
             has_payload=sight.has_payload,
         )

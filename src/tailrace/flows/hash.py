@@ -152,13 +152,24 @@ def _fields(part: Policy | Retry | OnError, prefix: str) -> dict[str, Any]:
 
 
 _DURATIONS = frozenset(
-    {"timeout", "total_timeout", "retry.delay", "retry.max_delay", "retry.max_elapsed"}
+    {
+        "timeout",
+        "total_timeout",
+        "retry.delay",
+        "retry.max_delay",
+        "retry.max_elapsed",
+        "retry.retry_after_cap",
+    }
 )
+_SETS = frozenset({"retry.on", "retry.give_up_on"})
+_NUMBERS = frozenset({"retry.factor", "retry.jitter"})
 
 
 def _field(name: str, value: Any) -> Any:
-    if name == "retry.on" and isinstance(value, list | tuple | set | frozenset):
+    if name in _SETS and isinstance(value, list | tuple | set | frozenset):
         return sorted(map(str, value))
+    if name in _NUMBERS and isinstance(value, int):
+        return float(value)
     if name in _DURATIONS and value is not None:
         from tailrace.policy import parse_duration  # noqa: PLC0415 - few flows have durations
 

@@ -12,10 +12,12 @@ from tailrace.policy import resolve
 class Policies:
     """The policy of each node, all levels merged; equal inputs are merged once."""
 
-    def __init__(self, flow: Flow, override: Policy | None) -> None:
+    def __init__(self, flow: Flow, override: Policy | None, base: Policy | None = None) -> None:
         self.override = override
         """The policy of the command line."""
-        self._outer = (("flow", flow.policy), ("--policy", override))
+        self.base = base
+        """The policy of the project's settings, weaker than all others."""
+        self._outer = (("settings", base), ("flow", flow.policy), ("--policy", override))
         self._known: dict[tuple[int, int], EffectivePolicy] = {}
         self.flow = _resolved(self._outer)
 

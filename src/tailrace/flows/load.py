@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -39,6 +40,40 @@ def load_target(target: str) -> LoadedFlow:
         return _checked(_flow_in(module, name, target))
     except _Unloadable as error:
         return LoadedFlow(flow=None, findings=error.findings)
+
+
+def load_definition(target: str) -> Flow:
+    """Return the flow a target names, as ``load_target``.
+
+    Raises:
+        DefinitionError: it cannot be loaded; ``findings`` says all that is wrong. Params that only
+            a run provides are asked for when it is run.
+    """
+    from tailrace.flows.check import needs_param  # noqa: PLC0415 - beside its only use
+
+    loaded = load_target(target)
+    errors = [
+        found
+        for found in loaded.findings
+        if found.severity is Severity.ERROR and not needs_param(found)
+    ]
+    if loaded.flow is None or errors:
+        raise definition_error(target, errors)
+    return loaded.flow
+
+
+def definition_error(target: str, errors: Sequence[Finding]) -> DefinitionError:
+    """Return the error that carries findings."""
+    first = errors[0] if errors else None
+    message = f"{target}: {first.message}" if first else f"{target} holds no flow"
+    if len(errors) > 1:
+        message += f" (and {len(errors) - 1} more)"
+    return DefinitionError(
+        message,
+        code=first.code if first else None,
+        hint=first.hint if first else "",
+        findings=errors,
+    )
 
 
 class _Unloadable(Exception):  # noqa: N818 - carries findings out of the loaders

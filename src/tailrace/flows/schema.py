@@ -6,7 +6,9 @@ from typing import Any
 
 from tailrace.flows.yaml_tasks import CHECKPOINTS
 from tailrace.model import Isolation, ScratchMerge
-from tailrace.policy.fields import ACTIONS, CATEGORIES, JITTERS, MODES
+from tailrace.model.policy import SYNONYMS
+from tailrace.policy.fields import ACTIONS, JITTERS, MODES, MOST_FACTOR, ON_BUDGET
+from tailrace.policy.kinds import CATEGORIES, CLASSES
 
 _Schema = dict[str, Any]
 
@@ -130,25 +132,7 @@ def _policy() -> _Schema:
             "timeout": duration,
             "total_timeout": duration,
             "retry": _mapping(
-                "How often and how patiently a task is tried again.",
-                {
-                    "max_attempts": {
-                        "description": "Tries after the first one; 0 is off.",
-                        "type": "integer",
-                        "minimum": 0,
-                    },
-                    "delay": duration,
-                    "mode": _enum("How the delay grows.", list(MODES)),
-                    "max_delay": bound,
-                    "jitter": _enum("How the delay varies.", list(JITTERS)),
-                    "on": {
-                        "description": "Categories of failure that are tried again.",
-                        "type": ["array", "null"],
-                        "items": {"enum": list(CATEGORIES)},
-                        "minItems": 1,
-                    },
-                    "max_elapsed": bound,
-                },
+                "How often and how patiently a task is tried again.", _retry(duration, bound)
             ),
             "on_error": _mapping(
                 "What happens when a node has failed for good.",
@@ -161,6 +145,78 @@ def _policy() -> _Schema:
             ),
         },
     )
+
+
+def _retry(duration: _Schema, bound: _Schema) -> _Schema:
+    fields = {
+        "max_attempts": {
+            "description": "Tries after the first one; 0 is off.",
+            "type": "integer",
+            "minimum": 0,
+        },
+        "delay": duration,
+        "mode": _enum("How the delay grows.", list(MODES)),
+        "factor": {
+            "description": "Growth of mode exponential from one delay to the next.",
+            "type": "number",
+            "minimum": 1,
+            "maximum": MOST_FACTOR,
+            "default": 2,
+        },
+        "max_delay": bound,
+        "jitter": {
+            "description": "How the delay varies; a number is a share of it, up and down.",
+            "anyOf": [{"enum": list(JITTERS)}, {"type": "number", "minimum": 0, "maximum": 1}],
+        },
+        "on": _kinds("Failures that are tried again; null is all of them."),
+        "give_up_on": _kinds("Failures that are final at once."),
+        "unknown_retries": {
+            "description": "Tries after the first of failures of which nothing is known.",
+            "type": ["integer", "null"],
+            "minimum": 0,
+        },
+        "max_elapsed": bound,
+        "respect_retry_after": {
+            "description": "True: wait as long as the other side asks, at least.",
+            "type": "boolean",
+            "default": True,
+        },
+        "retry_after_cap": bound,
+        "budget": _called("A name for what is called; its callers share one budget of retries."),
+        "on_budget": _enum("What happens without budget.", list(ON_BUDGET)),
+        "breaker": _called("A name for what is called; while it is down, attempts wait."),
+        "nested": {
+            "description": "True: try again what was retried inside until nothing was left.",
+            "type": "boolean",
+            "default": False,
+        },
+    }
+    return fields | {word: _synonym(word, fields[name]) for word, name in SYNONYMS.items()}
+
+
+def _synonym(word: str, field: _Schema) -> _Schema:
+    meant = f"Another word for {SYNONYMS[word]}."
+    if "$ref" in field:
+        return {"description": meant, "allOf": [field]}
+    return {**field, "description": meant}
+
+
+def _kinds(description: str) -> _Schema:
+    return {
+        "description": f"{description} Categories, classes, or names of exception types.",
+        "type": ["array", "null"],
+        "items": {
+            "anyOf": [
+                {"enum": [*CATEGORIES, *CLASSES]},
+                {"type": "string", "pattern": r"^(?=.*[A-Z.])[^\W\d]\w*(\.[^\W\d]\w*)*$"},
+            ]
+        },
+        "minItems": 1,
+    }
+
+
+def _called(description: str) -> _Schema:
+    return {"description": description, "type": ["string", "null"], "pattern": r"\S"}
 
 
 def _mapping(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, InitVar, dataclass, field, fields
 from typing import Any
 
 Duration = float | int | str
 """Seconds as a number, or text such as ``"250ms"``, ``"1.5m"``, ``"2h"``; 0 is off."""
+FailureKind = str | type[BaseException]
+"""A category, a class of failure, or an exception type; the type itself or its name."""
 
 
 class _Given:
@@ -41,50 +43,101 @@ def _given(**values: Any) -> frozenset[str]:
     return frozenset(name for name, value in values.items() if value is not _UNSET)
 
 
+SYNONYMS: Mapping[str, str] = {
+    "max_retries": "max_attempts",
+    "schedule": "mode",
+    "base": "delay",
+    "retry_on": "on",
+}
+"""Other words for fields of a retry, to the field they stand for."""
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class Retry(_Given):
     """How often and how patiently a task is tried again.
 
     ``max_attempts`` is the number of tries **after the first**: 0 is off, 2 means at most three
-    calls. Values are kept as written; ``PolicyValidator`` reports every one out of bounds.
+    calls. Values are kept as written, but exception types become their names; ``PolicyValidator``
+    reports every one out of bounds. ``max_retries``, ``schedule``, ``base`` and ``retry_on`` are
+    other words for ``max_attempts``, ``mode``, ``delay`` and ``on``.
     """
 
-    __slots__ = (
-        "delay",
-        "given",
-        "jitter",
-        "max_attempts",
-        "max_delay",
-        "max_elapsed",
-        "mode",
-        "on",
-    )
+    max_attempts: int = _UNSET
+    delay: Duration = _UNSET
+    mode: str = _UNSET
+    """``fixed``, ``exponential``, ``linear`` or ``fibonacci``."""
+    max_delay: Duration | None = _UNSET
+    jitter: str | float = _UNSET
+    """``none``, ``full``, ``equal``, ``decorrelated``, or a share from 0 to 1 up and down."""
+    on: Sequence[FailureKind] | None = _UNSET
+    """What is retried: categories, classes, exception types by name; None: all."""
+    max_elapsed: Duration | None = _UNSET
+    _: KW_ONLY
+    factor: float = _UNSET
+    """Growth of ``exponential`` from one delay to the next, 1 or more."""
+    give_up_on: Sequence[FailureKind] | None = _UNSET
+    """What is final at once, in the words of ``on``; stronger than ``on``."""
+    respect_retry_after: bool = _UNSET
+    retry_after_cap: Duration | None = _UNSET
+    """The longest wait that another side may ask for; a longer wish is given up. 0: no cap."""
+    unknown_retries: int | None = _UNSET
+    """Tries after the first of failures of which nothing is known; None: ``max_attempts``."""
+    budget: str | None = _UNSET
+    """Name of what is called; all that name it share one budget of retries."""
+    on_budget: str = _UNSET
+    """What happens without budget: ``dead_letter`` (give up) or ``delay`` (wait for some)."""
+    breaker: str | None = _UNSET
+    """Name of what is called; while it is down, attempts of all that name it wait."""
+    nested: bool = _UNSET
+    """True: try again, too, what has been retried inside until nothing was left."""
+    max_retries: InitVar[int] = _UNSET
+    schedule: InitVar[str] = _UNSET
+    base: InitVar[Duration] = _UNSET
+    retry_on: InitVar[Sequence[FailureKind] | None] = _UNSET
+    given: frozenset[str] = field(init=False)
+    words: Mapping[str, tuple[str, ...]] = field(init=False)
+    """For each field given by another word: all words it was given by."""
 
-    def __init__(  # noqa: PLR0917 - the contract's signature
-        self,
-        max_attempts: int = _UNSET,
-        delay: Duration = _UNSET,
-        mode: str = _UNSET,
-        max_delay: Duration | None = _UNSET,
-        jitter: str = _UNSET,
-        on: Sequence[str] | None = _UNSET,
-        max_elapsed: Duration | None = _UNSET,
-    ) -> None:
-        self.given = _given(
-            max_attempts=max_attempts,
-            delay=delay,
-            mode=mode,
-            max_delay=max_delay,
-            jitter=jitter,
-            on=on,
-            max_elapsed=max_elapsed,
-        )
-        self.max_attempts = 0 if max_attempts is _UNSET else max_attempts
-        self.delay = 0 if delay is _UNSET else delay
-        self.mode = "fixed" if mode is _UNSET else mode
-        self.max_delay = None if max_delay is _UNSET else max_delay
-        self.jitter = "none" if jitter is _UNSET else jitter
-        self.on = None if on is _UNSET else on
-        self.max_elapsed = None if max_elapsed is _UNSET else max_elapsed
+    def __post_init__(self, *synonyms: Any) -> None:
+        """Put values given by other words, and defaults, in their places."""
+        others = {
+            word: value
+            for word, value in zip(SYNONYMS, synonyms, strict=True)
+            if value is not _UNSET
+        }
+        words: dict[str, tuple[str, ...]] = {}
+        for word, value in others.items():
+            name = SYNONYMS[word]
+            is_twice = getattr(self, name) is not _UNSET
+            words[name] = (name, word) if is_twice else (word,)
+            if not is_twice:
+                setattr(self, name, value)
+        self.words = words
+        self.given = _given(**{name: getattr(self, name) for name in _RETRY_DEFAULTS})
+        for name in _RETRY_DEFAULTS.keys() - self.given:
+            setattr(self, name, _RETRY_DEFAULTS[name])
+        self.on, self.give_up_on = _by_name(self.on), _by_name(self.give_up_on)
+
+
+for _word in SYNONYMS:
+    delattr(Retry, _word)  # words to give a field by, not to read it by
+
+
+def name_of_type(kind: type[BaseException]) -> str:
+    """Return the qualified name of an exception type; builtins without ``builtins.``."""
+    module = kind.__module__
+    return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
+
+
+def _by_name(kinds: Any) -> Any:
+    if not isinstance(kinds, list | tuple | set | frozenset):
+        return kinds
+    if not any(isinstance(kind, type) for kind in kinds):
+        return kinds
+    return [
+        name_of_type(kind) if isinstance(kind, type) and issubclass(kind, BaseException) else kind
+        for kind in kinds
+    ]
 
 
 class OnError(_Given):
@@ -150,10 +203,25 @@ class EffectiveRetry:
     delay: float = 0.0
     mode: str = "fixed"
     max_delay: float | None = None
-    jitter: str = "none"
+    jitter: str | float = "none"
     on: frozenset[str] | None = None
-    """Categories that are retried; None: all but cancelled. ``transient`` admits timeouts too."""
+    """What is retried; None: all but cancelled. ``transient`` admits timeouts too."""
     max_elapsed: float | None = None
+    factor: float = 2.0
+    give_up_on: frozenset[str] = frozenset()
+    respect_retry_after: bool = True
+    retry_after_cap: float | None = 3600.0
+    """A longer wish of the other side is given up; None or 0: no cap."""
+    unknown_retries: int | None = None
+    budget: str | None = None
+    on_budget: str = "dead_letter"
+    breaker: str | None = None
+    nested: bool = False
+
+
+_RETRY_DEFAULTS: Mapping[str, Any] = {
+    given.name: given.default for given in fields(EffectiveRetry)
+} | {"give_up_on": None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 from tailrace.model import EffectiveOnError, EffectivePolicy, EffectiveRetry
 from tailrace.policy.durations import format_duration
 
 _SHOWN_TEXT = 40
+_ALWAYS_SHOWN = frozenset({"max_attempts", "delay", "mode", "jitter"})
+_PLACES = {
+    name: place
+    for place, name in enumerate(
+        ("max_attempts", "delay", "max_delay", "jitter", "on", "max_elapsed")
+    )
+}
+"""Order in the one line; others follow as they are declared."""
+_BOUNDS = frozenset({"max_delay", "max_elapsed"})
+_DURATIONS = _BOUNDS | {"delay", "retry_after_cap"}
+_OTHERS = tuple(given.name for given in fields(EffectiveRetry) if given.name not in _ALWAYS_SHOWN)
+_others = attrgetter(*_OTHERS)
+_DEFAULTS = _others(EffectiveRetry())
 
 
 def describe(policy: EffectivePolicy) -> str:
@@ -30,24 +45,29 @@ def snapshot(policy: EffectivePolicy) -> dict[str, Any]:
     shown: dict[str, Any] = {"fail_fast": policy.fail_fast, "timeout": policy.timeout}
     if policy.total_timeout:
         shown["total_timeout"] = policy.total_timeout
-    shown["retry"] = {
-        "max_attempts": retry.max_attempts,
-        "delay": retry.delay,
-        "mode": retry.mode,
-        "jitter": retry.jitter,
-    }
-    if retry.max_delay:
-        shown["retry"]["max_delay"] = retry.max_delay
-    if retry.max_elapsed:
-        shown["retry"]["max_elapsed"] = retry.max_elapsed
-    if retry.on is not None:
-        shown["retry"]["on"] = sorted(retry.on)
+    shown["retry"] = retry_snapshot(retry)
     shown["on_error"] = {"action": on_error.action}
     for name in ("target", "rejoin"):
         if getattr(on_error, name) is not None:
             shown["on_error"][name] = getattr(on_error, name)
     if on_error.has_value:
         shown["on_error"]["value"] = shown_value(on_error.value)
+    return shown
+
+
+def retry_snapshot(retry: EffectiveRetry) -> dict[str, Any]:
+    """Return a retry as JSON-able data; durations in seconds, what is off or default left out."""
+    shown: dict[str, Any] = {
+        "max_attempts": retry.max_attempts,
+        "delay": retry.delay,
+        "mode": retry.mode,
+        "jitter": retry.jitter,
+    }
+    values = _others(retry)
+    if values != _DEFAULTS:  # most policies give none of them, and each node has a snapshot
+        for name, value, default in zip(_OTHERS, values, _DEFAULTS, strict=True):
+            if value != default and (value or name not in _BOUNDS):
+                shown[name] = sorted(value) if isinstance(value, frozenset) else value
     return shown
 
 
@@ -71,16 +91,18 @@ def _duration(seconds: float) -> str:
 def _retry(retry: EffectiveRetry) -> str:
     if retry.max_attempts == 0:
         return "off"
-    parts = [f"max_attempts={retry.max_attempts}", f"delay={format_duration(retry.delay)}"]
-    if retry.max_delay:
-        parts.append(f"max_delay={format_duration(retry.max_delay)}")
-    if retry.jitter != "none":
-        parts.append(f"jitter={retry.jitter}")
-    if retry.on is not None:
-        parts.append(f"on={'|'.join(sorted(retry.on))}")
-    if retry.max_elapsed:
-        parts.append(f"max_elapsed={format_duration(retry.max_elapsed)}")
-    return f"{retry.mode}({', '.join(parts)})"
+    shown = retry_snapshot(retry)
+    mode = shown.pop("mode")
+    if retry.jitter == "none":
+        del shown["jitter"]
+    order = sorted(shown, key=lambda name: _PLACES.get(name, len(_PLACES)))
+    return f"{mode}({', '.join(f'{name}={_text(name, shown[name])}' for name in order)})"
+
+
+def _text(name: str, value: Any) -> str:
+    if name in _DURATIONS and value is not None:
+        return format_duration(value)
+    return "|".join(value) if isinstance(value, list) else f"{value}"
 
 
 def _on_error(on_error: EffectiveOnError) -> str:

@@ -10,6 +10,8 @@ from tailrace.policy.durations import format_duration
 from tailrace.policy.fields import FIELDS
 from tailrace.policy.merge import Levels, resolve
 
+_NUMBERS = frozenset({"retry.factor", "retry.jitter"})
+
 
 def explain(policy: EffectivePolicy | Levels) -> list[tuple[str, Any, str]]:
     """Return (dotted field, value, level it came from) for every field, in a fixed order.
@@ -34,6 +36,6 @@ def _shown(policy: EffectivePolicy, name: str) -> Any:
         return shown_value(value)
     if isinstance(value, frozenset):
         return sorted(value)
-    if isinstance(value, float):
+    if isinstance(value, float) and name not in _NUMBERS:
         return format_duration(value)
     return value

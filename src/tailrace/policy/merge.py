@@ -14,7 +14,9 @@ from tailrace.policy.validate import problems, written
 Levels = Sequence[tuple[str, Policy | None]]
 """(name of the level, what is written there), weakest first."""
 
-_DURATIONS = frozenset({"timeout", "total_timeout", "delay", "max_delay", "max_elapsed"})
+_DURATIONS = frozenset(
+    {"timeout", "total_timeout", "delay", "max_delay", "max_elapsed", "retry_after_cap"}
+)
 
 
 def resolve(levels: Levels) -> EffectivePolicy:
@@ -59,6 +61,8 @@ def _effective(values: dict[str, Any], origins: dict[str, str]) -> EffectivePoli
     retry, on_error = sections["retry"], sections["on_error"]
     if retry.get("on") is not None:
         retry["on"] = frozenset(retry["on"])
+    if "give_up_on" in retry:
+        retry["give_up_on"] = frozenset(retry["give_up_on"] or ())
     return EffectivePolicy(
         **sections[""],
         retry=EffectiveRetry(**retry),

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
-from typing import assert_never
 
-from tailrace.model import EffectiveRetry, ErrorCategory
+from tailrace.model import EffectiveRetry, ErrorCategory, LetterReason
 from tailrace.policy.durations import LONGEST, format_duration
+from tailrace.policy.kinds import is_named
+from tailrace.policy.schedule import Draw, draw_delay
 
-_DOUBLINGS = 64
-"""Beyond it every delay has met its cap; keeps the power from overflowing."""
-_ADMITS_TIMEOUT = frozenset({ErrorCategory.TRANSIENT.value, ErrorCategory.TIMEOUT.value})
+_BY_CATEGORY = {
+    ErrorCategory.PERMANENT.value: LetterReason.PERMANENT.value,
+    ErrorCategory.UNKNOWN.value: LetterReason.UNKNOWN_EXHAUSTED.value,
+    ErrorCategory.CANCELLED.value: "",
+}
+"""Why a failure is final that the policy does not retry at all; others ran out of attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +25,8 @@ class RetryAfter:
     """Try again after ``delay`` seconds."""
 
     delay: float
+    source: str = "schedule"
+    """What asked for the delay: ``schedule``, ``retry_after`` (the other side), ``budget``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +34,14 @@ class GiveUp:
     """The failure is final, and why."""
 
     reason: str
+    code: str = ""
+    """A value of ``LetterReason``; empty for what was cancelled, which leaves no dead letter."""
 
 
 RetryDecision = RetryAfter | GiveUp
 
 
-def decide_retry(
+def decide_retry(  # noqa: PLR0913 - one keyword for each fact of the failure
     policy: EffectiveRetry,
     *,
     category: str,
@@ -40,6 +50,10 @@ def decide_retry(
     rng: Random,
     retryable: bool = True,
     retry_after: float | None = None,
+    class_: str = "",
+    type_names: Collection[str] = (),
+    exhausted: bool = False,
+    planned: float | None = None,
 ) -> RetryDecision:
     """Return what to do after attempt number ``attempt`` (1-based) failed.
 
@@ -51,44 +65,68 @@ def decide_retry(
         rng: source of the jitter.
         retryable: False when the failure itself forbids another try.
         retry_after: seconds the other side asked us to wait; never waited less.
+        class_: a value of ``FailureClass``; empty when it is not known.
+        type_names: qualified names of its type and, where they are known, of its bases.
+        exhausted: True when it was retried inside until nothing was left; ``retryable`` does not
+            count then, ``policy.nested`` does.
+        planned: seconds before jitter that take the place of the policy's own schedule.
     """
-    if attempt > policy.max_attempts:
-        return GiveUp(f"attempt {attempt} of {policy.max_attempts + 1} failed")
-    if not retryable or not _is_wanted(policy.on, category):
-        return GiveUp(f"{category} failures are not retried")
-    delay = _jittered(_delay(policy, attempt), policy.jitter, rng)
-    if retry_after is not None:
-        delay = max(delay, retry_after)
-    if policy.max_elapsed and elapsed + delay > policy.max_elapsed:
-        allowed = format_duration(policy.max_elapsed)
-        return GiveUp(f"another attempt would start later than max_elapsed={allowed}")
-    return RetryAfter(delay)
+    if category == ErrorCategory.CANCELLED.value or not (retryable or exhausted):
+        code = _BY_CATEGORY.get(category, LetterReason.PERMANENT.value)
+        return GiveUp(f"{category} failures are not retried", code)
+    if exhausted and not policy.nested:
+        code = LetterReason.MAX_ATTEMPTS.value
+        return GiveUp("it was retried inside until nothing was left", code)
+    refused = _unwanted(policy, category, class_, type_names) or _used_up(policy, category, attempt)
+    if refused:
+        return refused
+    draw = draw_delay(policy, attempt, rng, planned)
+    wish = retry_after if policy.respect_retry_after else None
+    return _timed(policy, draw, wish, elapsed)
 
 
-def _is_wanted(on: frozenset[str] | None, category: str) -> bool:
-    match ErrorCategory(category):
-        case ErrorCategory.CANCELLED:
-            return False
-        case ErrorCategory.TIMEOUT:
-            return on is None or not on.isdisjoint(_ADMITS_TIMEOUT)
-        case ErrorCategory.TRANSIENT | ErrorCategory.PERMANENT | ErrorCategory.UNKNOWN as known:
-            return on is None or known.value in on
-        case unreachable:
-            assert_never(unreachable)
+def _unwanted(
+    policy: EffectiveRetry, category: str, class_: str, type_names: Collection[str]
+) -> GiveUp | None:
+    if policy.give_up_on and is_named(policy.give_up_on, category, class_, type_names):
+        return GiveUp("give_up_on names it", LetterReason.PERMANENT.value)
+    if policy.on is None or is_named(policy.on, category, class_, type_names):
+        return None
+    code = _BY_CATEGORY.get(category, LetterReason.MAX_ATTEMPTS.value)
+    return GiveUp(f"{category} failures are not retried", code)
 
 
-def _delay(policy: EffectiveRetry, attempt: int) -> float:
-    delay = policy.delay
-    if policy.mode == "exponential":
-        delay *= 2.0 ** min(attempt - 1, _DOUBLINGS)
-    return min(delay, policy.max_delay or LONGEST)
+def _used_up(policy: EffectiveRetry, category: str, attempt: int) -> GiveUp | None:
+    allowed = policy.max_attempts
+    if category == ErrorCategory.UNKNOWN.value and policy.unknown_retries is not None:
+        allowed = min(allowed, policy.unknown_retries)
+    if attempt <= allowed:
+        return None
+    reason = f"attempt {attempt} of {allowed + 1} failed"
+    if allowed < policy.max_attempts:
+        reason += ", as many as unknown_retries allows a failure of which nothing is known"
+        return GiveUp(reason, LetterReason.UNKNOWN_EXHAUSTED.value)
+    if policy.max_attempts == 0:
+        return GiveUp(reason, _BY_CATEGORY.get(category, LetterReason.MAX_ATTEMPTS.value))
+    return GiveUp(reason, LetterReason.MAX_ATTEMPTS.value)
 
 
-def _jittered(delay: float, jitter: str, rng: Random) -> float:
-    match jitter:
-        case "full":
-            return rng.uniform(0.0, delay)
-        case "equal":
-            return delay / 2 + rng.uniform(0.0, delay / 2)
-        case _:
-            return delay
+def _timed(policy: EffectiveRetry, draw: Draw, wish: float | None, elapsed: float) -> RetryDecision:
+    """Return the delay drawn, or the longer one the other side wishes, inside of all bounds."""
+    cap = min(policy.retry_after_cap or LONGEST, LONGEST)
+    if wish is not None and wish > cap:
+        asked = f"{wish:.0f} s" if wish < math.inf else "without end"
+        reason = f"the other side asks for a wait of {asked}; {format_duration(cap)} is the most"
+        return GiveUp(reason, LetterReason.RETRY_AFTER.value)
+    left = policy.max_elapsed - elapsed if policy.max_elapsed else math.inf
+    decided = RetryAfter(draw.delay)
+    if wish is not None and wish > 0:
+        # All who were asked to wait would come back at once, so the jitter goes on top.
+        later = max(wish, min(wish + draw.delay - draw.least, left))
+        if later > draw.delay:
+            decided = RetryAfter(later, "retry_after")
+    if decided.delay > left:
+        allowed = format_duration(policy.max_elapsed or 0)
+        reason = f"another attempt would start later than max_elapsed={allowed}"
+        return GiveUp(reason, LetterReason.MAX_ELAPSED.value)
+    return decided

@@ -8,8 +8,9 @@ from typing import Any
 
 from tailrace.errors import PolicyValidationError
 from tailrace.model import OnError, Policy, Retry
+from tailrace.model.policy import SYNONYMS
 from tailrace.policy.durations import parse_duration
-from tailrace.policy.fields import FIELDS, SECTIONS
+from tailrace.policy.fields import FIELDS, SECTIONS, WORDS, Field
 
 _SHOWN = 60
 _KINDS: Mapping[str, type] = {"": Policy, "retry": Retry, "on_error": OnError}
@@ -67,7 +68,7 @@ class PolicyValidator:
 def to_dict(policy: Policy) -> dict[str, Any]:
     """Return the mapping that ``PolicyValidator.from_dict`` turns into an equal policy.
 
-    Only what was given is in it, as it was written.
+    Only what was given is in it, as it was written; each field by its first word.
     """
     plain: dict[str, Any] = {}
     for name in SECTIONS[""]:
@@ -83,17 +84,41 @@ def _fields_of(section: Retry | OnError) -> dict[str, Any]:
 
 
 def written(policy: Policy | Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values a policy gives, by dotted name; unknown keys and wrong shapes left out."""
+    """Return the values a policy gives, by dotted name; unknown keys and wrong shapes left out.
+
+    A field that is given by two words has the value of its first word.
+    """
     plain = to_dict(policy) if isinstance(policy, Policy) else policy
     flat: dict[str, Any] = {}
     for name, value in plain.items():
         if name in ("retry", "on_error"):
             inner = _fields_of(value) if isinstance(value, Retry | OnError) else value
             if isinstance(inner, Mapping):
-                flat |= {f"{name}.{key}": item for key, item in inner.items()}
+                flat |= {f"{name}.{key}": item for key, item in _by_first_word(name, inner)}
         else:
             flat[name] = value
     return {name: value for name, value in flat.items() if name in FIELDS}
+
+
+def _by_first_word(section: str, given: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
+    for word, value in given.items():
+        name = SYNONYMS.get(word, word) if section == "retry" else word
+        if name == word or name not in given:
+            yield name, value
+
+
+def _words(policy: Policy | Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
+    """Return for each dotted field given by another word all words it is given by."""
+    retry = policy.retry if isinstance(policy, Policy) else policy.get("retry")
+    if isinstance(retry, Retry):
+        return {f"retry.{name}": words for name, words in retry.words.items()}
+    if not isinstance(retry, Mapping):
+        return {}
+    return {
+        f"retry.{name}": (name, word) if name in retry else (word,)
+        for word, name in SYNONYMS.items()
+        if word in retry
+    }
 
 
 def problems(policy: Policy | Mapping[str, Any], path: str = "policy") -> list[Problem]:
@@ -103,11 +128,16 @@ def problems(policy: Policy | Mapping[str, Any], path: str = "policy") -> list[P
     """
     found = [*_shape(policy, path)]
     if isinstance(policy, Policy | Mapping):
-        given = written(policy)
+        given, words = written(policy), _words(policy)
         wrong = {name for name, value in given.items() if not FIELDS[name].accepts(value)}
-        found += [_value_problem(name, given[name], path) for name in FIELDS if name in wrong]
+        found += [
+            value_problem(FIELDS[name], f"{path}.{_spelt(name, words)}", given[name])
+            for name in FIELDS
+            if name in wrong
+        ]
+        found += _twice(words, path)
         sound = {name: value for name, value in given.items() if name not in wrong}
-        found += _contradictions(sound, path)
+        found += _contradictions(sound, words, path)
         if "on_error.action" not in wrong:
             found += _on_error_problems(sound, path)
     return found
@@ -136,48 +166,80 @@ def _shape(policy: object, path: str) -> Iterator[Problem]:
 
 def _section(value: object, section: str, path: str) -> Iterator[Problem]:
     """Yield what is wrong with the shape of a policy, or of one section of it."""
-    known = SECTIONS[section]
     if isinstance(value, _KINDS[section]):
         return
+    known = WORDS[section]
     if not isinstance(value, Mapping):
-        example = f"a mapping with the keys {', '.join(known)}"
+        example = f"a mapping with the keys {', '.join(SECTIONS[section])}"
         yield Problem("TR170", path, f"{path} is {shown(value)}; it must be {example}")
         return
     for key in value:
         if key not in known:
-            listed = ", ".join(known)
+            listed = ", ".join(SECTIONS[section])
             near = _nearest(key, known)
             message = f"unknown key {shown(key)} in {path} (known: {listed}){_meant(near)}"
             hint = f"Write {near}." if near else f"Remove {shown(key)}."
             yield Problem("TR171", f"{path}.{_key(key)}", message, hint)
 
 
-def _value_problem(name: str, value: Any, path: str) -> Problem:
-    field = FIELDS[name]
-    dotted = f"{path}.{name}"
+def _spelt(name: str, words: Mapping[str, tuple[str, ...]]) -> str:
+    """Return a dotted name with the word the user wrote."""
+    section, _, _ = name.rpartition(".")
+    return f"{section}.{words[name][0]}" if name in words else name
+
+
+def value_problem(field: Field, dotted: str, value: Any) -> Problem:
+    """Return what is wrong with the value of a field; ``dotted`` is its path."""
     wrong = value
-    if name == "retry.on" and isinstance(value, list | tuple):
-        wrong = next((item for item in value if item not in field.choices), value)
+    if field.accepts_member is not None and isinstance(value, list | tuple):
+        wrong = next((item for item in value if not field.accepts_member(item)), value)
     near = _nearest(wrong, field.choices) if field.choices else None
     message = f"{dotted} is {shown(value)}; it must be {field.allowed}{_meant(near)}"
     return Problem("TR170", dotted, message, f"Write {near}." if near else "")
 
 
-def _contradictions(given: Mapping[str, Any], path: str) -> Iterator[Problem]:
+def _twice(words: Mapping[str, tuple[str, ...]], path: str) -> Iterator[Problem]:
+    for name, spellings in words.items():
+        if len(spellings) > 1:
+            first, second = spellings
+            dotted = f"{path}.{name.rpartition('.')[0]}.{second}"
+            message = f"{dotted} is another word for {first}, which is given, too"
+            yield Problem("TR172", dotted, message, f"Remove {second}.")
+
+
+def _contradictions(
+    given: Mapping[str, Any], words: Mapping[str, tuple[str, ...]], path: str
+) -> Iterator[Problem]:
     for smaller, larger in (("timeout", "total_timeout"), ("retry.delay", "retry.max_delay")):
         low, high = _seconds(given, smaller), _seconds(given, larger)
         if low and high and low > high:
             dotted = f"{path}.{larger}"
             message = (
                 f"{dotted} is {shown(given[larger])}; it must not be less than "
-                f"{smaller.rpartition('.')[2]}, which is {shown(given[smaller])}"
+                f"{_spelt(smaller, words).rpartition('.')[2]}, which is {shown(given[smaller])}"
             )
             yield Problem("TR172", dotted, message, f"Write {given[smaller]} or more.")
     jitter = given.get("retry.jitter", "none")
-    if jitter != "none" and _seconds(given, "retry.delay") == 0:
+    if jitter not in ("none", 0) and _seconds(given, "retry.delay") == 0:
+        delay = _spelt("retry.delay", words).rpartition(".")[2]
         dotted = f"{path}.retry.jitter"
-        message = f"{dotted} is {jitter!r}, but delay is 0, so there is nothing to vary"
-        yield Problem("TR172", dotted, message, "Give delay a length, or write jitter: none.")
+        message = f"{dotted} is {jitter!r}, but {delay} is 0, so there is nothing to vary"
+        yield Problem("TR172", dotted, message, f"Give {delay} a length, or write jitter: none.")
+    yield from _both_ways(given, words, path)
+
+
+def _both_ways(
+    given: Mapping[str, Any], words: Mapping[str, tuple[str, ...]], path: str
+) -> Iterator[Problem]:
+    wanted, final = given.get("retry.on") or (), given.get("retry.give_up_on") or ()
+    both = sorted(set(wanted) & set(final))
+    if both:
+        dotted = f"{path}.retry.give_up_on"
+        other = _spelt("retry.on", words).rpartition(".")[2]
+        message = (
+            f"{dotted} names {both[0]!r}, which {other} names, too; it cannot be retried and final"
+        )
+        yield Problem("TR172", dotted, message, f"Remove {both[0]} from one of the two.")
 
 
 def _on_error_problems(given: Mapping[str, Any], path: str) -> Iterator[Problem]:

@@ -11,7 +11,7 @@ from tailrace.flows.schema import json_schema
 from tailrace.flows.yaml_file import FLOW_KEYS, RUNTIME_KEYS, TOP_KEYS
 from tailrace.flows.yaml_tasks import KEYS
 from tailrace.flows.yaml_text import plain, read_yaml
-from tailrace.policy.fields import SECTIONS
+from tailrace.policy.fields import SECTIONS, WORDS
 
 SCHEMA = json_schema()
 TYPES: dict[str, Any] = {
@@ -63,7 +63,7 @@ def validate(value: Any, schema: dict[str, Any]) -> bool:
         checks.append(re.search(schema.get("pattern", ""), value) is not None)
         checks.append(len(value) >= schema.get("minLength", 0))
     if is_of(value, "number"):
-        checks.append(value >= schema.get("minimum", value))
+        checks.append(schema.get("minimum", value) <= value <= schema.get("maximum", value))
     return all(checks)
 
 
@@ -100,6 +100,13 @@ runtime: {expose_env: [A]}
         ("max_attempts: 2", "max_attempts: -2"),
         ("max_attempts: 2", "max_attempts: true"),
         ("[transient]", "[flaky]"),
+        ("delay: 1", "factor: 0.5"),
+        ("delay: 1", "factor: 1001"),
+        ("delay: 1", "jitter: 1.5"),
+        ("delay: 1", "give_up_on: [flaky]"),
+        ("delay: 1", "budget: ' '"),
+        ("delay: 1", "base: 1x"),
+        ("delay: 1", "nested: 1"),
         ("action: goto", "action: go"),
         ("max_parallel: 2", "max_parallel: 0"),
         ("expose_env: [A]", "expose_env: A"),
@@ -110,6 +117,18 @@ def test_the_schema_refuses_what_the_reader_refuses(change: tuple[str, str]) -> 
     assert validate(load(GOOD), SCHEMA)
     assert change[0] in GOOD
     assert not validate(load(GOOD.replace(*change, 1)), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "base: 1s, schedule: fibonacci, retry_on: [network, ConnectionError, a.error]",
+        "delay: 1s, mode: linear, jitter: 0.2, give_up_on: [bug], unknown_retries: null",
+        "delay: 1s, factor: 3, retry_after_cap: 1h, budget: api, on_budget: delay, breaker: null",
+    ],
+)
+def test_the_schema_accepts_every_field_of_a_retry(given: str) -> None:
+    assert validate(load(GOOD.replace("delay: 1, on: [transient]", given)), SCHEMA)
 
 
 def test_edges_are_allowed_instead_of_a_graph() -> None:
@@ -133,7 +152,7 @@ def test_the_schema_knows_the_keys_of_the_reader() -> None:
     assert set(definitions["task"]["properties"]) == set(KEYS)
     assert set(SCHEMA["properties"]["runtime"]["properties"]) == set(RUNTIME_KEYS)
     assert set(policy) == set(SECTIONS[""])
-    assert set(policy["retry"]["properties"]) == set(SECTIONS["retry"])
+    assert set(policy["retry"]["properties"]) == set(WORDS["retry"])
     assert set(policy["on_error"]["properties"]) == set(SECTIONS["on_error"])
 
 
