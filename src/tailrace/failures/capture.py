@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
-from tailrace.failures.classify import MAX_CAUSES, causes, classify, leaves
-from tailrace.failures.fingerprint import custom_fingerprint, site_fingerprint
-from tailrace.failures.frames import Place, place_of, shown_file, source_line
-from tailrace.failures.types import type_name
-from tailrace.model import ErrorCategory, FailureRecord
+import os
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from tailrace.failures.chain import causes, count_leaves, leaves
+from tailrace.failures.classify import classify
+from tailrace.failures.fingerprint import (
+    custom_fingerprint,
+    site_fingerprint,
+    template_fingerprint,
+)
+from tailrace.failures.frames import Place, Site, place_of, shown_file, source_line
+from tailrace.failures.naming import encodable
+from tailrace.failures.tags import Tags, has_secret, tags_of
+from tailrace.failures.thread import thread_name
+from tailrace.failures.types import about, type_name
+from tailrace.failures.verdict import Verdict
+from tailrace.model import ErrorCategory, FailureClass, FailureRecord, Frame, new_sortable
 from tailrace.model.secret import redact_text
 from tailrace.policy import format_duration
+
+if TYPE_CHECKING:
+    from tailrace.model.rule import Rule
 
 MAX_MESSAGE = 2048
 """Characters of a message that are kept."""
 _MAX_CAUSE_MESSAGE = 512
 _MAX_NOTES = 8
+_GIVEN = "given"
+"""The rule where the caller said the category."""
 
 
-def capture(error: BaseException, *, category: str | None = None) -> FailureRecord:
+def capture(
+    error: BaseException,
+    *,
+    rules: Sequence[Rule] = (),
+    category: str | None = None,
+    class_: str | None = None,
+    thread: str = "",
+) -> FailureRecord:
     """Return the failure that an exception is.
 
     Never raises, whatever the exception's own code does, and keeps no reference to the exception,
@@ -24,115 +50,205 @@ def capture(error: BaseException, *, category: str | None = None) -> FailureReco
 
     Args:
         error: the exception; its traceback says where it came from.
+        rules: rules of the task or the flow, asked before those of the project.
         category: a value of ``ErrorCategory`` that the caller knows better than the rules.
+        class_: a value of ``FailureClass`` that the caller knows better.
+        thread: what ``thread_name`` gave where it was raised; empty: it was raised here.
     """
     try:
-        return _capture(error, category)
+        return _capture(error, rules, category, class_, thread)
     except BaseException:  # noqa: BLE001 - the exception's own code may raise anything
-        return FailureRecord(
-            type=type_name(type(error)),
-            message="(the exception cannot be read: its own attributes raise)",
-            category=category or ErrorCategory.UNKNOWN.value,
-            retryable=True,
+        names = (type_name(type(error)),)
+        return _made(
+            names[0],
+            "(the exception cannot be read: its own attributes raise)",
+            Verdict(ErrorCategory(category or ErrorCategory.UNKNOWN), "unreadable"),
+            site_fingerprint(names, (), ()),
         )
 
 
 def timeout_failure(seconds: float) -> FailureRecord:
     """Return the failure of an attempt that was stopped at its deadline."""
-    return FailureRecord(
-        type="TimeoutError",
-        message=f"not finished within its timeout of {format_duration(seconds)}",
-        category=ErrorCategory.TIMEOUT.value,
-        retryable=True,
-        fingerprint=site_fingerprint(("TimeoutError",), ("deadline",), ()),
+    return _made(
+        "TimeoutError",
+        f"not finished within its timeout of {format_duration(seconds)}",
+        Verdict(ErrorCategory.TIMEOUT, "deadline", class_=FailureClass.TIMEOUT),
+        site_fingerprint(("TimeoutError",), ("deadline",), ()),
     )
 
 
 def cancelled_failure(reason: str = "") -> FailureRecord:
     """Return the failure of an attempt that was cancelled, with the reason given."""
-    return FailureRecord(
-        type="CancelledError",
-        message=_bounded(reason, MAX_MESSAGE),
-        category=ErrorCategory.CANCELLED.value,
-        fingerprint=site_fingerprint(("CancelledError",), (), ()),
+    return _made(
+        "CancelledError",
+        _bounded(reason, MAX_MESSAGE, "message", []),
+        Verdict(ErrorCategory.CANCELLED, "cancel", is_refused=True, class_=FailureClass.CANCELLED),
+        site_fingerprint(("CancelledError",), (), ()),
     )
 
 
-def _capture(error: BaseException, category: str | None) -> FailureRecord:
-    verdict = classify(error)
-    members = leaves(error) if isinstance(error, BaseExceptionGroup) else []
+def _made(kind: str, message: str, verdict: Verdict, fingerprint: str) -> FailureRecord:
+    """Return the failure of what is no exception that can be read."""
+    return FailureRecord(
+        type=kind,
+        message=message,
+        category=verdict.category.value,
+        retryable=not verdict.is_refused,
+        fingerprint=fingerprint,
+        failure_id=f"F-{new_sortable()}",
+        captured_ns=time.time_ns(),
+        class_=verdict.class_.value,
+        rule=verdict.rule,
+        fp_template=template_fingerprint(fingerprint, message),
+        thread=thread_name(),
+        pid=os.getpid(),
+    )
+
+
+def _capture(
+    error: BaseException,
+    rules: Sequence[Rule],
+    category: str | None,
+    class_: str | None,
+    thread: str,
+) -> FailureRecord:
+    verdict = classify(error, rules)
+    redacted: list[str] = []
     chain = list(causes(error))
     place = place_of(error.__traceback__)
-    if members:
-        place = _place_in_group(place, members)
-    file, line, function = place.own or ("", 0, "")
-    names = tuple(type_name(type(one)) for one in (error, *chain))
-    shown = [*chain, *members][:MAX_CAUSES]
+    site, own = place.site, place.own
+    members: list[BaseException] = []
+    count = 0
+    if isinstance(error, BaseExceptionGroup):
+        members, count = leaves(error), count_leaves(error)
+        site, own = _site_of_group(place, members)
+    location, line, function = _shown(own, redacted)
+    message = _message(error, MAX_MESSAGE, "message", redacted)
+    extra = _extra(error, redacted)
+    names = (type_name(type(error)), *[type_name(type(cause)) for cause in chain])
+    fingerprint = _fingerprint(names, members, site, extra.fingerprint or verdict.fingerprint)
     return FailureRecord(
         type=names[0],
-        message=_message(error),
-        category=category or verdict.category.value,
+        message=message,
+        category=category or str(verdict.category),
         retryable=not verdict.is_refused,
-        location=f"{shown_file(file)}:{line}" if file else "",
-        source_line=_encodable(source_line(file, line)) if file else "",
+        location=location,
+        source_line=line,
         function=function,
-        causes=tuple((type_name(type(one)), _text(one, _MAX_CAUSE_MESSAGE)) for one in shown),
-        stack=place.stack,
-        fingerprint=_fingerprint(error, names, members, place),
+        causes=_pairs(chain, "cause_chain", redacted),
+        fingerprint=fingerprint,
         retry_after=verdict.retry_after,
+        failure_id=f"F-{new_sortable()}",
+        captured_ns=time.time_ns(),
+        class_=class_ or str(verdict.class_),
+        rule=verdict.rule if category is None else _GIVEN,
+        fp_template=template_fingerprint(fingerprint, message),
+        notes=extra.notes,
+        children=_pairs(members, "children", redacted),
+        child_count=count,
+        frames=place.frames,
+        stack_id=place.stack_id,
+        thread=thread or thread_name(),
+        pid=os.getpid(),
+        redacted=tuple(redacted),
+        tags=extra.tags,
+        dropped_tags=extra.dropped_tags,
     )
 
 
-def _place_in_group(place: Place, members: list[BaseException]) -> Place:
-    """Return where the first member was raised that knows a line of the user's code."""
-    for member in members:
-        inner = place_of(member.__traceback__)
-        if inner.own is not None:
-            return inner._replace(stack=place.stack)
-    return place
+class _Extra(NamedTuple):
+    """What an exception carries in attributes."""
+
+    notes: tuple[str, ...] = ()
+    tags: Tags = ()
+    dropped_tags: int = 0
+    fingerprint: str = ""
+
+
+_NOTHING = _Extra()
+
+
+def _extra(error: BaseException, redacted: list[str]) -> _Extra:
+    if not about(error)[1]:
+        return _NOTHING
+    try:
+        tags, dropped = tags_of(error)
+    except Exception:  # noqa: BLE001 - mappings of a foreign exception may raise anything
+        tags, dropped = (), 0
+    if has_secret(tags):
+        redacted.append("tags")
+    wish = getattr(error, "fingerprint", None)
+    return _Extra(_notes(error, redacted), tags, dropped, wish if isinstance(wish, str) else "")
+
+
+def _notes(error: BaseException, redacted: list[str]) -> tuple[str, ...]:
+    notes = getattr(error, "__notes__", None)
+    if not isinstance(notes, list):
+        return ()
+    kept = [note for note in notes[:_MAX_NOTES] if isinstance(note, str)]
+    return tuple([_bounded(note, _MAX_CAUSE_MESSAGE, "notes", redacted) for note in kept])
+
+
+def _shown(own: Frame | None, redacted: list[str]) -> tuple[str, str, str]:
+    """Return location, line of source and function of the user's own frame."""
+    if own is None:
+        return "", "", ""
+    line, is_redacted = source_line(own.file, own.line)
+    if is_redacted:
+        redacted.append("source_line")
+    return f"{shown_file(own.file)}:{own.line}", line, own.function
+
+
+def _site_of_group(
+    place: Place, members: list[BaseException]
+) -> tuple[tuple[Site, ...], Frame | None]:
+    """Return the functions through which a group and its members came, and the first own place.
+
+    The order in which members failed does not count for the functions.
+    """
+    inner = [place_of(member.__traceback__) for member in members]
+    own = next((found.own for found in inner if found.own is not None), place.own)
+    sites = sorted({found.site for found in inner})
+    return (*place.site, *[entry for site in sites for entry in site]), own
 
 
 def _fingerprint(
-    error: BaseException,
-    names: tuple[str, ...],
-    members: list[BaseException],
-    place: Place,
+    names: tuple[str, ...], members: Sequence[BaseException], site: tuple[Site, ...], wish: str
 ) -> str:
-    kinds = tuple(sorted({type_name(type(member)) for member in members}))
-    default = site_fingerprint(names, kinds, place.site)
-    wish = getattr(error, "fingerprint", None)
-    return custom_fingerprint(wish, default) if isinstance(wish, str) and wish else default
+    kinds = tuple(sorted({type_name(type(member)) for member in members})) if members else ()
+    default = site_fingerprint(names, kinds, site)
+    return custom_fingerprint(wish, default) if wish else default
 
 
-def _message(error: BaseException) -> str:
-    text = _text(error, MAX_MESSAGE)
-    notes = getattr(error, "__notes__", None)
-    if not isinstance(notes, list):
-        return text
-    lines = [note for note in notes[:_MAX_NOTES] if isinstance(note, str)]
-    return _bounded("\n".join((text, *lines)), MAX_MESSAGE)
+def _pairs(
+    errors: Sequence[BaseException], field: str, redacted: list[str]
+) -> tuple[tuple[str, str], ...]:
+    if not errors:
+        return ()
+    return tuple(
+        [
+            (type_name(type(one)), _message(one, _MAX_CAUSE_MESSAGE, field, redacted))
+            for one in errors
+        ]
+    )
 
 
-def _text(error: BaseException, limit: int) -> str:
+def _message(error: BaseException, limit: int, field: str, redacted: list[str]) -> str:
     try:
         text = str(error)
     except BaseException as broken:  # noqa: BLE001 - __str__ of a foreign exception
-        kind = type_name(type(broken))
-        return f"(no message: its __str__ raised {kind})"
-    return _bounded(text, limit)
+        return f"(no message: its __str__ raised {type_name(type(broken))})"
+    return _bounded(text, limit, field, redacted)
 
 
-def _bounded(text: str, limit: int) -> str:
+def _bounded(text: str, limit: int, field: str, redacted: list[str]) -> str:
+    """Return a text without secrets and cut; note the field where there was one."""
     length = len(text)
-    text = _encodable(redact_text(text))
-    if max(length, len(text)) > limit:
+    text = encodable(text)
+    clean = redact_text(text)
+    if clean != text and not text.startswith(clean) and field not in redacted:
+        redacted.append(field)
+    if max(length, len(clean)) > limit:
         end = f"… ({length} characters)"
-        text = text[: limit - len(end)] + end
-    return text
-
-
-def _encodable(text: str) -> str:
-    """Return the text as a plain ``str`` that UTF-8 can hold."""
-    if text.isascii():
-        return text if type(text) is str else "".join(text)
-    return text.encode("utf-8", "backslashreplace").decode()
+        clean = clean[: limit - len(end)] + end
+    return clean

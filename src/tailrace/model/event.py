@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 import msgspec
+
+
+class EventStatus(StrEnum):
+    """How what an event tells of stands."""
+
+    PENDING = "pending"
+    """Begun; written before the action runs."""
+    SUCCESS = "success"
+    FAILED = "failed"
+    RETRYING = "retrying"
+    """An attempt failed, and another follows."""
+    DEAD_LETTER = "dead_letter"
+    """All attempts are used up."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -120,6 +120,8 @@ class RunStarted(Record, frozen=True, array_like=True, tag=1):
     """Redrives of that letter so far, this one included."""
     policies: dict[str, Any] = {}
     """Snapshot of the flow's policy."""
+    fingerprints: bytes = b""
+    """JSON object of the fingerprint of each node's code and definition, by static path."""
 
 
 class ShapeDeclared(Record, frozen=True, array_like=True, tag=2):
@@ -144,6 +146,8 @@ class NodeStarted(Record, frozen=True, array_like=True, tag=3):
     inputs: dict[str, Any]
     """Summaries by parameter, redacted."""
     max_attempts: int = 1
+    attempt: int = 1
+    """Number of its first attempt here; above 1 when an earlier run made the others."""
 
 
 class AttemptFailed(Record, frozen=True, array_like=True, tag=4):
@@ -190,6 +194,8 @@ class NodeFinished(Record, frozen=True, array_like=True, tag=6):
     """Set by the task through ``ctx.span.set_attribute``."""
     policy: dict[str, Any] | None = None
     """Snapshot of the node's policy; given with a failure only."""
+    extra: bytes | None = None
+    """What the node left besides its output: scratch, artifacts, routes."""
 
 
 class NodeSkipped(Record, frozen=True, array_like=True, tag=7):
@@ -280,6 +286,19 @@ class Progress(Record, frozen=True, array_like=True, tag=14):
     total: float | None
 
 
+class NodeReused(Record, frozen=True, array_like=True, tag=16):
+    """A span of no duration for a node whose output an earlier run of the lineage gives."""
+
+    span: int
+    parent: int
+    shape: int
+    name: str
+    path: str
+    at: int
+    run_id: str
+    """The run in which it ran."""
+
+
 class RunFinished(Record, frozen=True, array_like=True, tag=15):
     """Closes span 1 and every span still open."""
 
@@ -302,6 +321,7 @@ AnyRecord = (
     | AttemptStarted
     | NodeFinished
     | NodeSkipped
+    | NodeReused
     | ScopeStarted
     | ScopeFinished
     | UserSpanStarted

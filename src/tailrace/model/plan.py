@@ -6,9 +6,9 @@ start order among steps that are ready together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from tailrace.model.flow import Collect, ScratchMerge, TaskSpec
 
@@ -169,6 +169,24 @@ class SubFlowStep(Step):
 
 
 AnyKindOfStep = TaskStep | SwitchStep | ForEachStep | RepeatStep | UntilStep | AnyStep | SubFlowStep
+
+
+def inner_scopes(step: AnyKindOfStep) -> Sequence[ScopePlan]:
+    """Return the scopes inside a step; none for a task."""
+    match step:
+        case SwitchStep():
+            bodies = [case.body for case in step.cases]
+            return bodies if step.default is None else [*bodies, step.default]
+        case ForEachStep() | RepeatStep() | UntilStep():
+            return [step.body]
+        case AnyStep():
+            return step.branches
+        case SubFlowStep():
+            return [step.flow.scope]
+        case TaskStep():
+            return []
+        case _:
+            assert_never(step)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -48,16 +48,35 @@ class RuntimeExecutionReport:
     error_message: str = ""
     category: str = ""
     """A value of ``ErrorCategory``."""
+    error_class: str = ""
+    """A value of ``FailureClass``: finer than the category."""
+    rule: str = ""
+    """The rule of classification that decided, such as ``type:TimeoutError``."""
+    given_up: str = ""
+    """Why nothing tried again: a value of ``LetterReason``; empty where nothing was to try."""
+    failure_id: str = ""
+    """``F-`` and 26 characters; the same from the first raise to the end."""
     fingerprint: str = ""
+    """Equal for failures of one kind at one place."""
+    fingerprint_template: str = ""
+    """As ``fingerprint``, with the message in it, ids and numbers taken out."""
     cause_chain: list[str] = field(default_factory=list)
     """``Type: message`` of each cause, nearest first."""
+    children: list[str] = field(default_factory=list)
+    """``Type: message`` of each member of an exception group."""
     location: str = ""
     """``file:line`` of the innermost frame of the user's own code."""
     source_line: str = ""
     input_summary: dict[str, Any] = field(default_factory=dict)
     """Inputs of the failed node by parameter."""
     seen_before: dict[str, Any] = field(default_factory=dict)
-    """``count``, ``first``, ``last`` and ``last_success`` (ISO instants) of earlier runs."""
+    """``count``, ``first`` and ``last`` of equal failures before this run, and ``last_success``
+    of the flow (ISO instants)."""
+    trail: list[dict[str, Any]] = field(default_factory=list)
+    """The scopes the failure reached, innermost first: ``level``, ``path``, ``directive``,
+    ``policy``, ``reason`` and ``at`` (ISO instant)."""
+    dead_letter: str = ""
+    """Id of the letter that keeps the work for a redrive; empty when there is none."""
     resumable: bool = False
     next_steps: list[str] = field(default_factory=list)
     """Commands to type next."""
@@ -90,6 +109,9 @@ class RuntimeExecutionReport:
         if self.cause_chain:
             parts += ["", "## Causes", ""]
             parts += [f"{count}. {_code(cause)}" for count, cause in enumerate(self.cause_chain, 1)]
+        if self.children:
+            parts += ["", "## Members", ""]
+            parts += [f"- {_code(member)}" for member in self.children]
         if self.next_steps:
             parts += ["", "## Next steps", ""]
             parts += [f"- {_code(step)}" for step in self.next_steps]
@@ -103,11 +125,13 @@ class RuntimeExecutionReport:
             ("trace_id", self.trace_id),
             ("failed_node", self.node_path or self.failed_node_id or ""),
             ("reason", self.summary),
+            ("category", _verdict(self.category, self.error_class, self.rule)),
             ("policy", self.policy),
             ("at", f"{self.location}  {self.source_line}".rstrip()),
             ("caused by", " <- ".join(self.cause_chain)),
             ("input", ", ".join(_inputs(self.input_summary))),
-            ("seen before", _seen(self.seen_before)),
+            ("seen before", _seen(self.seen_before, self.fingerprint)),
+            ("dead letter", self.dead_letter),
             ("next", _GAP.join(self.next_steps)),
         )
         return ((name, value) for name, value in facts if value)
@@ -119,16 +143,29 @@ def _inputs(summaries: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name}={shown}"
 
 
-def _seen(seen: Mapping[str, Any]) -> str:
-    """Return such as ``4 times since 2026-11-18, last success 2026-11-17``."""
+def _verdict(category: str, class_: str, rule: str) -> str:
+    """Return such as ``transient (timeout), rule type:TimeoutError``."""
+    finer = f" ({class_})" if class_ and class_ not in (category, "unknown") else ""
+    why = f", rule {rule}" if rule else ""
+    return f"{category}{finer}{why}" if category else ""
+
+
+def _seen(seen: Mapping[str, Any], fingerprint: str) -> str:
+    """Return such as ``4 times since 2026-11-18, last success 2026-11-17, fingerprint v1:…``.
+
+    Without a count nobody looked, and nothing is claimed.
+    """
+    count = seen.get("count")
     parts = []
-    count = seen.get("count", 0)
     if count:
         since = f" since {_day(seen['first'])}" if seen.get("first") else ""
-        parts.append(f"{count} time{'' if count == 1 else 's'}{since}")
+        parts.append(f"{count:,} time{'' if count == 1 else 's'}{since}")
+    elif count is not None and (seen.get("last_success") or fingerprint):
+        parts.append("never")
     if seen.get("last_success"):
-        before = "" if parts else "never, "
-        parts.append(f"{before}last success {_day(seen['last_success'])}")
+        parts.append(f"last success {_day(seen['last_success'])}")
+    if parts and fingerprint:
+        parts.append(f"fingerprint {fingerprint}")
     return ", ".join(parts)
 
 

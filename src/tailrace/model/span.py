@@ -103,3 +103,5 @@ class Checkpoint:
     codec: str
     body: bytes
     time_ns: int
+    extra: bytes | None = None
+    """What the node left besides its output, encoded."""

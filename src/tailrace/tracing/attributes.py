@@ -17,6 +17,7 @@ _OWN_SCOPES = (
 _BOTH_FORMS = frozenset({"executed_branch_key", "iteration_number"})
 _RENAMED = {"kind": "tailrace.node.kind"}
 _MAX_INT = 2**63 - 1
+_MAX_CAUSES = 8
 
 
 def text(value: str) -> str:
@@ -139,11 +140,15 @@ def failed(failure: FailureRecord, *, stack: bool) -> dict[str, Any]:
     attributes: dict[str, Any] = {
         "error.type": text(failure.type),
         "exception.type": text(failure.type),
-        "exception.message": text(failure.message),
+        "exception.message": text(full_message(failure)),
         "tailrace.category": failure.category,
     }
     if failure.fingerprint:
         attributes["tailrace.fingerprint"] = failure.fingerprint
+    if failure.failure_id:
+        attributes["tailrace.failure_id"] = failure.failure_id
+        attributes["tailrace.class"] = failure.class_
+        attributes["tailrace.rule"] = text(failure.rule)
     if failure.category == ErrorCategory.TIMEOUT:
         attributes["timeout"] = True
     if stack:
@@ -158,11 +163,20 @@ def _add_stack(attributes: dict[str, Any], failure: FailureRecord) -> None:
         attributes["tailrace.source_line"] = text(failure.source_line)
     if failure.function:
         attributes["code.function.name"] = text(failure.function)
-    if failure.causes:
-        attributes["tailrace.causes"] = [text(f"{kind}: {why}") for kind, why in failure.causes]
-    if failure.stack:
-        frames = (f'  File "{file}", line {line}, in {name}' for file, line, name in failure.stack)
-        last = f"{failure.type}: {failure.message}"
+    behind = (*failure.causes, *failure.children)[:_MAX_CAUSES]
+    if behind:
+        attributes["tailrace.causes"] = [text(f"{kind}: {why}") for kind, why in behind]
+    if failure.frames:
+        frames = (
+            f'  File "{frame.file}", line {frame.line}, in {frame.function}'
+            for frame in failure.frames
+        )
+        last = f"{failure.type}: {full_message(failure)}"
         attributes["exception.stacktrace"] = text(
             "\n".join(("Traceback (most recent call last):", *frames, last))
         )
+
+
+def full_message(failure: FailureRecord) -> str:
+    """Return the message of a failure with the notes that were added to it."""
+    return "\n".join((failure.message, *failure.notes))

@@ -18,6 +18,7 @@ from tailrace.model.journal import (
     FailureRecord,
     Logged,
     NodeFinished,
+    NodeReused,
     NodeSkipped,
     NodeStarted,
     Progress,
@@ -161,14 +162,24 @@ class Projection:
             "tailrace.flow.hash": record.flow_hash,
             "tailrace.source": source,
         }
-        attributes = {"tailrace.run.id": record.run_id}
+        if record.code_version:
+            shared["tailrace.code.version"] = record.code_version
+        attributes: dict[str, Any] = {"tailrace.run.id": record.run_id}
         if record.resumed_from:
             attributes["tailrace.resumed_from"] = record.resumed_from
+        if record.lineage:
+            attributes["tailrace.lineage"] = record.lineage
+        if record.letter:
+            attributes["tailrace.dead_letter"] = record.letter
+            attributes["tailrace.generation"] = record.generation
         for name, value in record.params.items():
             attributes["tailrace.param." + text(name)] = attribute(value)
         attributes.update(engine(record.attributes))
         shape = Shape(SpanType.RUN, attributes=shared)
-        self._opens(SpanState(1, 0, shape, flow, "", record.at, attributes))
+        span = SpanState(1, 0, shape, flow, "", record.at, attributes)
+        self._opens(span)
+        if record.inputs is not None:
+            self._checkpoints.append(CheckpointStored(span, record.inputs_codec, record.inputs))
 
     def _run_finished(self, record: RunFinished) -> None:
         run = self.run
@@ -238,12 +249,13 @@ class Projection:
         inputs: dict[str, Any] = {}
         for key, value in record.inputs.items():
             inputs["tailrace.input." + text(key)] = attribute(value)
-        if of > 1:
+        if of > 1 or record.attempt > 1:
             inputs["tailrace.max_attempts"] = of
         shape = self._node_shape(record.shape)
         path = text(path) if path else ""
         node = SpanState(number, record.parent, shape, name, path, at, inputs)
-        first = SpanState(attempt, number, self._attempt_shape(1, of), name, "", at, {})
+        first_shape = self._attempt_shape(record.attempt, of)
+        first = SpanState(attempt, number, first_shape, name, "", at, {})
         self.open[number] = node
         self.open[attempt] = first
         self._opened += (node, first)
@@ -263,6 +275,7 @@ class Projection:
         span = self._closes(record.attempt_span, record.at, NodeState.FAILED)
         if span is not None:
             _mark(span, record.failure, stack=True)
+            span.attributes["tailrace.retry_at_ns"] = record.at + int(record.delay * 1e9)
 
     def _node_finished(self, record: NodeFinished) -> None:
         at, state, failure = record.at, record.state, record.failure
@@ -287,7 +300,8 @@ class Projection:
         if record.attributes:
             attributes.update(own(record.attributes))
         if record.codec and record.output is not None:
-            self._checkpoints.append(CheckpointStored(node, record.codec, record.output))
+            stored = CheckpointStored(node, record.codec, record.output, record.extra)
+            self._checkpoints.append(stored)
 
     def _handled(self, node: SpanState, record: NodeFinished) -> None:
         if record.handled:
@@ -311,6 +325,14 @@ class Projection:
             )
         )
         self._closes(record.span, record.at, record.state)
+
+    def _node_reused(self, record: NodeReused) -> None:
+        shape = self._node_shape(record.shape)
+        path, at = text(record.path), record.at
+        attributes = {"tailrace.reused_from": record.run_id}
+        name = text(record.name)
+        self._opens(SpanState(record.span, record.parent, shape, name, path, at, attributes))
+        self._closes(record.span, at, NodeState.SUCCEEDED)
 
     # Containers, iterations, branches.
 
@@ -394,6 +416,7 @@ class Projection:
         AttemptFailed: _attempt_failed,
         AttemptStarted: _attempt_started,
         NodeFinished: _node_finished,
+        NodeReused: _node_reused,
         NodeSkipped: _node_skipped,
         ScopeStarted: _scope_started,
         ScopeFinished: _scope_finished,

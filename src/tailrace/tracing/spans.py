@@ -139,7 +139,13 @@ class Spans:
                 span.dropped_events += count
         if self._keep:
             self._checkpoints.extend(
-                Checkpoint(path=kept.path, codec=kept.codec, body=kept.body, time_ns=kept.time)
+                Checkpoint(
+                    path=kept.path,
+                    codec=kept.codec,
+                    body=kept.body,
+                    time_ns=kept.time,
+                    extra=kept.extra,
+                )
                 for kept in changes.checkpoints
             )
 

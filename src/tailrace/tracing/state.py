@@ -114,11 +114,13 @@ class CheckpointStored(msgspec.Struct, gc=False):
     span: SpanState
     codec: str
     body: bytes
+    extra: bytes | None = None
+    """What the node left besides its output."""
 
     @property
     def path(self) -> str:
-        """Path of the node."""
-        return self.span.path or self.span.name
+        """Path of the node; empty for what the run was started with."""
+        return "" if self.span.number == 1 else self.span.path or self.span.name
 
     @property
     def time(self) -> int:

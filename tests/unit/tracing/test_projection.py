@@ -11,6 +11,7 @@ from tailrace.model import (
     AttemptStarted,
     EventsDropped,
     FailureRecord,
+    Frame,
     Logged,
     NodeFinished,
     NodeSkipped,
@@ -41,8 +42,13 @@ BOOM = FailureRecord(
     source_line="rows.append(parse(row))",
     function="transform",
     causes=(("KeyError", "'day'"),),
-    stack=(("etl/tasks.py", 41, "transform"),),
     fingerprint="f00d",
+    failure_id="F-01",
+    class_="validation",
+    rule="type:ValueError",
+    notes=("of orders.csv",),
+    children=(("TimeoutError", "late"),),
+    frames=(Frame("etl.tasks", "transform", "etl/tasks.py", 41, in_app=True),),
 )
 SHAPE = ShapeDeclared(1, "etl:clean", {"kind": "sync", "policy": {"timeout": 5}})
 
@@ -162,6 +168,7 @@ def test_a_failure_healed_by_a_later_attempt_marks_the_attempt_only() -> None:
         "Traceback (most recent call last):",
         '  File "etl/tasks.py", line 41, in transform',
         "ValueError: bad row 17",
+        "of orders.csv",
     ]
     assert (whole.status, whole.message) == (SpanStatus.UNSET, "")
     assert "error.type" not in whole.attributes
@@ -182,11 +189,17 @@ def test_a_failure_for_good_marks_attempt_node_and_run() -> None:
         assert (span.status, span.message) == (SpanStatus.ERROR, "bad row 17")
         assert span.attributes["error.type"] == "ValueError"
         assert span.attributes["exception.type"] == "ValueError"
-        assert span.attributes["exception.message"] == "bad row 17"
+        assert span.attributes["exception.message"] == "bad row 17\nof orders.csv"
         assert span.attributes["tailrace.category"] == "unknown"
         assert span.attributes["tailrace.fingerprint"] == "f00d"
+        assert span.attributes["tailrace.failure_id"] == "F-01"
+        assert span.attributes["tailrace.class"] == "validation"
+        assert span.attributes["tailrace.rule"] == "type:ValueError"
     assert spans["attempt a"].attributes["tailrace.location"] == "etl/tasks.py:41"
-    assert spans["attempt a"].attributes["tailrace.causes"] == ["KeyError: 'day'"]
+    assert spans["attempt a"].attributes["tailrace.causes"] == [
+        "KeyError: 'day'",
+        "TimeoutError: late",
+    ]
     assert spans["run weather"].attributes["tailrace.failed_node"] == "a"
     assert "tailrace.output" not in spans["node a"].attributes
 
