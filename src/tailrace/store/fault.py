@@ -12,6 +12,8 @@ import msgspec
 
 from tailrace.errors import StoreError
 
+DISK_FULL = "TR504"
+"""Code of the error of a full disk."""
 _LITTLE = 1 << 20
 """Bytes of free space under which an I/O error is put down to a full disk."""
 
@@ -47,7 +49,7 @@ def translate(error: sqlite3.Error, path: Path, action: str) -> StoreError:
     if primary == sqlite3.SQLITE_FULL or (
         primary in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN} and _is_full(path)
     ):
-        code, why = "TR504", "the disk is full"
+        code, why = DISK_FULL, "the disk is full"
         hint = f"free space on the file system of {path.parent}, then run again; nothing is torn"
     elif primary in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
         code, why = "TR501", str(error)

@@ -13,6 +13,8 @@ from tailrace.store.fault import translated
 
 _COUNTS = """SELECT count(*), coalesce(sum(spans), 0), coalesce(sum(events), 0),
 (SELECT count(*) FROM checkpoint), min(start), max(start) FROM run"""
+_FAILURE_COUNTS = """SELECT (SELECT count(*) FROM failure), (SELECT count(*) FROM failure_group),
+(SELECT count(*) FROM dead_letter), (SELECT count(*) FROM stream_event)"""
 _PROBLEMS_SHOWN = 100
 
 
@@ -26,6 +28,14 @@ class StoreStats:
     spans: int
     events: int
     checkpoints: int
+    failures: int
+    """Failures with a record of their own."""
+    groups: int
+    """Groups of equal failures."""
+    letters: int
+    """Dead letters, whatever became of them."""
+    stream_events: int
+    """Events of the resilient stream."""
     size: int
     """Bytes of the file and its write-ahead log."""
     free: int
@@ -44,6 +54,7 @@ def inspect_store(path: Path) -> StoreStats:
     """
     with _reading(path) as db:
         runs, spans, events, checkpoints, first, last = db.execute(_COUNTS).fetchone()
+        failures, groups, letters, stream_events = db.execute(_FAILURE_COUNTS).fetchone()
         page = _number(db, "PRAGMA page_size")
         free = _number(db, "PRAGMA freelist_count")
         schema = _number(db, "PRAGMA user_version")
@@ -55,6 +66,10 @@ def inspect_store(path: Path) -> StoreStats:
         spans=spans,
         events=events,
         checkpoints=checkpoints,
+        failures=failures,
+        groups=groups,
+        letters=letters,
+        stream_events=stream_events,
         size=sum(file.stat().st_size for file in files if file.exists()),
         free=free * page,
         first_ns=first,

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from tailrace.errors import StoreError
 from tailrace.model.ids import RunId
-from tailrace.model.journal import AnyRecord, RunFinished
-from tailrace.model.states import Durability
+from tailrace.model.journal import (
+    AnyRecord,
+    AttemptFailed,
+    NodeFinished,
+    RunFinished,
+    RunStarted,
+    ScopeFinished,
+)
+from tailrace.model.states import Durability, RunStatus
 from tailrace.store.fault import translate, translated
 from tailrace.store.flusher import Flusher
 from tailrace.store.keys import journal_range
 from tailrace.store.load import load_projection, load_tail
-from tailrace.store.save import insert_run, write_changes
+from tailrace.store.save import insert_plan, insert_run, write_changes
 from tailrace.store.writer import Writer
 from tailrace.tracing.projection import Projection
 from tailrace.tracing.spans import interruption
 from tailrace.tracing.state import RunState
 from tailrace.tracing.wire import encode_into
+
+if TYPE_CHECKING:
+    from tailrace.store.failures import Suppressed
+    from tailrace.store.fallout import Fallout
 
 BATCH = 512
 """Records after which the journal is projected into rows."""
@@ -28,6 +41,10 @@ _MOST_NOTES = 10_000
 """Notes kept while the store cannot be written."""
 _APPEND = "INSERT INTO journal VALUES (?, ?)"
 _TRUNCATE = "DELETE FROM journal WHERE id BETWEEN ? AND ?"
+_TELLING = frozenset({AttemptFailed, NodeFinished, ScopeFinished, RunFinished})
+"""Records that may hold a failure that counts."""
+_LASTING = frozenset({RunStatus.FAILED, RunStatus.INTERRUPTED})
+"""Ends of runs that survive the loss of power."""
 
 
 class SqliteJournal:
@@ -37,6 +54,9 @@ class SqliteJournal:
     file, in order, and survive what the store's durability promises. With RELAXED durability they
     are within 100 ms. Records of the first append, of the last one, and of one that fills a batch
     go straight into rows.
+
+    Failures, their groups and the dead letter that the end of the run leaves, or settles, are
+    written by the commits that write the records which tell of them.
     """
 
     def __init__(
@@ -61,6 +81,10 @@ class SqliteJournal:
         self._projection: Projection | None = Projection()
         self._open = True
         self._unsure = False
+        self._letter = ""
+        self._fallout: Fallout | None = None
+        self._suppressed: Suppressed | None = None
+        self._refused: StoreError | None = None
 
     def append(self, records: Sequence[AnyRecord]) -> None:
         """Make the records, and all noted before them, durable before returning.
@@ -78,9 +102,12 @@ class SqliteJournal:
             notes = self._taken() if self._notes else []
             try:
                 self._take(records, notes)
-            except StoreError:
+            except StoreError as error:
                 self._notes.extendleft(reversed(notes))
+                self._refused = error
                 raise
+            if self._refused is not None:
+                self._refused = None
         if not self._flusher.armed:
             self._flusher.arm()
 
@@ -107,7 +134,9 @@ class SqliteJournal:
                 self._flusher.arm()
 
     def close(self) -> None:
-        """Write what waits and release the run; without an end it is INTERRUPTED.
+        """Write what waits and release the run.
+
+        Without an end it is INTERRUPTED, or FAILED when the store refused its last records.
 
         Raises:
             StoreError: it could not be written; the next program that opens the file will.
@@ -133,11 +162,18 @@ class SqliteJournal:
             self._resync()
         if not self._no:
             return
+        if self._refused is not None and self._goes_on():
+            self._project([*self._taken(), _refusal(self._refused)])
+            return
         if self._pending or self._notes:
             self._project(self._taken())
-        projection = self._loaded()
-        if projection.run is not None and projection.run.end is None:
-            self._project([interruption(projection)])
+        if self._goes_on():
+            self._project([interruption(self._loaded())], is_lost=True)
+
+    def _goes_on(self) -> bool:
+        """Return whether the run has no end yet."""
+        run = self._loaded().run
+        return run is not None and run.end is None and _end(self._pending) is None
 
     def _take(self, records: Sequence[AnyRecord], notes: list[AnyRecord]) -> None:
         if notes:
@@ -173,33 +209,89 @@ class SqliteJournal:
         self._next += 1
         self._writer.commits += 1
 
-    def _project(self, records: Sequence[AnyRecord]) -> None:
-        """Write the rows of what is pending and of ``records``, in one transaction."""
-        no = self._no
+    def _project(self, records: Sequence[AnyRecord], *, is_lost: bool = False) -> None:
+        """Write the rows of what is pending and of ``records``, in one transaction.
+
+        On a full disk the end of a run gets the room that was kept for it: for its rows, or for
+        the bare record when what is pending takes more; whoever opens the file later does the rest.
+        """
         try:
-            with self._writer.transaction() as db:
+            self._commit(records, is_lost=is_lost)
+        except StoreError as error:
+            if _end(records) is None or not self._writer.frees_room(error):
+                raise
+            try:
+                self._commit(records, is_lost=is_lost)
+            except StoreError:
+                if is_lost:  # it is lost for whoever opens the file later, too
+                    raise
+                self._write_ahead([*self._pending, *records] if self._relaxed else records)
+                self._pending += records
+
+    def _commit(self, records: Sequence[AnyRecord], *, is_lost: bool) -> None:
+        no = self._no
+        end = _end(records)
+        lasting = end is not None and (end.status in _LASTING or bool(self._letter))
+        try:
+            with self._writer.transaction(lasting=lasting) as db:
                 projection = self._loaded()
+                if is_lost:  # while its attempts are open
+                    self._folded(no).lose(projection, records)
                 projection.apply(self._pending)
                 projection.apply(records)
-                no = self._write(db, projection)
+                no = self._write(db, projection, records)
+                if not is_lost and self._fails(records):
+                    self._folded(no).write([*self._pending, *records])
                 if self._next > self._first:
                     self._execute(_TRUNCATE, (self._first, self._next))
         except StoreError:
             self._projection = None  # it is ahead of the file; it is loaded again
+            self._forget_fallout()
             raise
         except BaseException:
             self._unsure = True
+            self._forget_fallout()
             raise
+        if self._suppressed is not None:
+            self._suppressed.committed()
         if not self._no:
             self._no, (self._next, _) = no, journal_range(no)
         self._first = self._next
         self._pending.clear()
 
-    def _write(self, db: sqlite3.Connection, projection: Projection) -> int:
+    def _fails(self, records: Sequence[AnyRecord]) -> bool:
+        """Return whether failures, or the end of a redrive, are among what is to be written."""
+        return (
+            self._fallout is not None
+            or _tell_of_failure(records)
+            or _tell_of_failure(self._pending)
+            or (_end(records) is not None and bool(self._letter))
+        )
+
+    def _folded(self, no: int) -> Fallout:
+        """Return the fold of the run's failures, as far as the file knows them."""
+        if self._fallout is None:
+            from tailrace.store.failures import Suppressed  # noqa: PLC0415 - most runs succeed
+            from tailrace.store.fallout import Fallout  # noqa: PLC0415 - likewise
+
+            if self._suppressed is None:
+                self._suppressed = Suppressed()
+            self._fallout = Fallout(self._writer, no, self._suppressed)
+        return self._fallout
+
+    def _forget_fallout(self) -> None:
+        """Drop a fold that is ahead of the file; the next one starts from the rows."""
+        self._fallout = None
+        if self._suppressed is not None:
+            self._suppressed.rolled_back()
+
+    def _write(
+        self, db: sqlite3.Connection, projection: Projection, records: Sequence[AnyRecord]
+    ) -> int:
         run, changes = projection.run, projection.drain()
         if run is None:
             raise StoreError("a journal begins with the record of its run's start")
-        no = self._no or self._insert(db, run)
+        no = self._no or self._insert(db, run, records)
         if not write_changes(db, self._writer.shapes, no, run, changes):
             raise self._gone()
         return no
@@ -218,14 +310,24 @@ class SqliteJournal:
         self._projection = None
         self._unsure = False
 
-    def _insert(self, db: sqlite3.Connection, run: RunState) -> int:
+    def _insert(self, db: sqlite3.Connection, run: RunState, records: Sequence[AnyRecord]) -> int:
+        started = next(record for record in records if isinstance(record, RunStarted))
+        version = self._writer.versions.id(started.code_version)
         try:
-            return insert_run(db, run, self._writer.lease.token)
+            no = insert_run(db, run, started, version=version, writer=self._writer.lease.token)
         except sqlite3.IntegrityError as error:
             raise StoreError(
                 f"the store {self._writer.path} has a run {run.run_id!r} already",
                 hint="every run needs an id of its own",
             ) from error
+        if version is not None and started.fingerprints:
+            insert_plan(db, no, started.fingerprints)
+        self._letter = started.letter
+        if started.letter:
+            from tailrace.store.letters import begin_redrive  # noqa: PLC0415 - few runs are redrives
+
+            begin_redrive(db, started.letter, started.generation, run.run_id)
+        return no
 
     def _loaded(self) -> Projection:
         if self._projection is None:
@@ -244,3 +346,26 @@ class SqliteJournal:
         return StoreError(
             f"the journal of run {self._run_id!r} is closed, or belongs to the parent process"
         )
+
+
+def _end(records: Sequence[AnyRecord]) -> RunFinished | None:
+    """Return the record that ends the run; None when it goes on."""
+    for record in reversed(records):
+        if record.__class__ is RunFinished:
+            return record
+    return None
+
+
+def _tell_of_failure(records: Iterable[AnyRecord]) -> bool:
+    for record in records:
+        kind: type = record.__class__
+        if kind in _TELLING and getattr(record, "failure", None) is not None:
+            return True
+    return False
+
+
+def _refusal(error: StoreError) -> RunFinished:
+    """Return the record that ends a run whose records the store refused to take."""
+    from tailrace.failures import capture  # noqa: PLC0415 - stores seldom refuse
+
+    return RunFinished(time.time_ns(), RunStatus.FAILED, capture(error))

@@ -206,12 +206,16 @@ def load_events(db: sqlite3.Connection, no: int, spans: Container[int]) -> Itera
 
 
 def load_checkpoints(db: sqlite3.Connection, no: int) -> Iterator[Checkpoint]:
-    """Yield the checkpoints of a run in the order of their spans."""
-    query = """SELECT iif(s.path = '', s.name, s.path), c.codec, c.body, s.start + s.duration
+    """Yield the checkpoints of a run in the order of their spans.
+
+    The run's own, with an empty path, holds what it was started with.
+    """
+    query = """SELECT iif(s.id & 268435455 = 1, '', iif(s.path = '', s.name, s.path)),
+        c.codec, c.body, coalesce(s.start + s.duration, s.start), c.extra
         FROM checkpoint AS c JOIN span AS s ON s.id = c.id
         WHERE c.id BETWEEN ? AND ? ORDER BY s.start + s.duration, c.id"""
-    for path, codec, body, time in db.execute(query, span_range(no)):
-        yield Checkpoint(path=path, codec=codec, body=body, time_ns=time)
+    for path, codec, body, time, extra in db.execute(query, span_range(no)):
+        yield Checkpoint(path=path, codec=codec, body=body, time_ns=time, extra=extra)
 
 
 def load_tail(db: sqlite3.Connection, no: int) -> list[AnyRecord]:

@@ -104,7 +104,13 @@ class Moment:
         """Return the checkpoints in the order in which they were stored."""
         stored = list(load_checkpoints(self._db, self._no))
         newer = (
-            Checkpoint(path=kept.path, codec=kept.codec, body=kept.body, time_ns=kept.time)
+            Checkpoint(
+                path=kept.path,
+                codec=kept.codec,
+                body=kept.body,
+                time_ns=kept.time,
+                extra=kept.extra,
+            )
             for kept in self._changes.checkpoints
         )
         return [*stored, *newer]

@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from tailrace.errors import NotFound
 from tailrace.model.ids import RunId
 from tailrace.model.span import Checkpoint, RunSummary, Trace
@@ -23,6 +25,7 @@ from tailrace.tracing.state import RunState
 _PREFIX = re.compile(r"[0-9a-f]{1,32}")
 _SHOWN = 5
 """Run ids shown when a prefix is not unique."""
+_decode_names = msgspec.json.Decoder(dict[str, str]).decode
 _OPEN_RUNS = """SELECT count(*) FROM run WHERE "end" IS NULL"""
 
 
@@ -160,6 +163,26 @@ class SqliteTraceReader:
         """
         with self._moment(run_id) as moment:
             return iter(moment.checkpoints())
+
+    def resumed(self) -> frozenset[RunId]:
+        """Return the runs that later ones have gone on with."""
+        query = "SELECT DISTINCT resumed_from FROM run WHERE resumed_from <> ''"
+        with translated(self._path, "read"):
+            return frozenset(RunId(row[0]) for row in self._db.execute(query))
+
+    def fingerprints(self, run_id: RunId | str) -> dict[str, str]:
+        """Return what each node of the run's flow did, by path without indices; empty: not known.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        query = """SELECT p.nodes FROM run AS r
+            LEFT JOIN plan AS p ON p.flow = r.flow AND p.version = r.version WHERE r.run_id = ?"""
+        with translated(self._path, "read"):
+            row = self._db.execute(query, (run_id,)).fetchone()
+            if row is None:
+                raise self._not_found(f"there is no run {run_id!r}")
+            return {} if row[0] is None else _decode_names(row[0])
 
     @contextmanager
     def _moment(self, run_id: str) -> Iterator[Moment]:

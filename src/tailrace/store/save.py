@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
+from hashlib import sha256
 from typing import Any
 
 import msgspec
 
+from tailrace.model.journal import RunStarted
 from tailrace.model.states import SpanStatus, SpanType
 from tailrace.store.keys import STATUS
 from tailrace.store.shapes import ShapeTable
@@ -37,13 +39,31 @@ _SPLIT = (
 """Gives an attempt that shares its node's row one of its own."""
 
 
-def insert_run(db: sqlite3.Connection, run: RunState, writer: str) -> int:
-    """Write the row of a run that has started and return its number."""
+def insert_run(
+    db: sqlite3.Connection,
+    run: RunState,
+    started: RunStarted,
+    *,
+    version: int | None,
+    writer: str,
+) -> int:
+    """Write the row of a run that has started and return its number.
+
+    Args:
+        db: in the caller's transaction.
+        run: the run as projected.
+        started: the record that started it.
+        version: number of its code version.
+        writer: token of the process that runs it.
+    """
     flow = (run.flow, run.flow_hash, run.flow_source)
+    inputs = started.inputs
     db.execute("INSERT OR IGNORE INTO flow (name, hash, source) VALUES (?, ?, ?)", flow)
     cursor = db.execute(
-        """INSERT INTO run (run_id, flow, source, status, start, span_base, parent_span_id, writer)
-        SELECT ?, id, ?, ?, ?, ?, ?, ? FROM flow WHERE name = ? AND hash = ? AND source = ?""",
+        """INSERT INTO run (run_id, flow, source, status, start, span_base, parent_span_id, writer,
+        version, lineage, resumed_from, letter, generation, digest, policies)
+        SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM flow
+        WHERE name = ? AND hash = ? AND source = ?""",
         (
             run.run_id,
             run.source,
@@ -52,10 +72,23 @@ def insert_run(db: sqlite3.Connection, run: RunState, writer: str) -> int:
             run.span_base - (1 << 64) if run.span_base >= 1 << 63 else run.span_base,
             run.parent_span_id,
             writer,
+            version,
+            started.lineage,
+            started.resumed_from,
+            started.letter,
+            started.generation,
+            "" if inputs is None else f"sha256:{sha256(inputs).hexdigest()}",
+            _encode(started.policies).decode() if started.policies else "",
             *flow,
         ),
     )
     return cursor.lastrowid or 0
+
+
+def insert_plan(db: sqlite3.Connection, no: int, nodes: bytes) -> None:
+    """Keep what each node of a run's flow does, once for each version of its code."""
+    statement = "INSERT OR IGNORE INTO plan SELECT flow, version, ? FROM run WHERE no = ?"
+    db.execute(statement, (bytearray(nodes), no))
 
 
 def write_changes(
@@ -74,10 +107,18 @@ def write_changes(
         )
     if changes.checkpoints:
         db.executemany(
-            "INSERT INTO checkpoint VALUES (?, ?, ?)",
+            "INSERT INTO checkpoint (id, codec, body) VALUES (?, ?, ?)",
             [
                 (key + kept.span.number, kept.codec, bytearray(kept.body))
                 for kept in changes.checkpoints
+            ],
+        )
+        db.executemany(
+            "UPDATE checkpoint SET extra = ? WHERE id = ?",
+            [
+                (kept.extra, key + kept.span.number)
+                for kept in changes.checkpoints
+                if kept.extra is not None
             ],
         )
     if changes.events:

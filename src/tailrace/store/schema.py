@@ -8,6 +8,11 @@ Most nodes succeed at their first attempt, between two writes. Such a node and i
 row: ``span.attempt`` is the shape of the attempt, whose number is the next one and whose name,
 start and duration are the node's.
 
+Failures stand in the group of their own fingerprint; a group that was merged into another one
+names it in ``alias``, and counts are added up when they are read. ``failure_flood`` counts, by
+minute, the failures that got no row. ``version`` numbers code versions in the order of their first
+appearance.
+
 Deleting a run deletes all rows of it: by a trigger over key ranges, so in every program, whatever
 its ``PRAGMA foreign_keys``, and without an index on each table. The foreign keys are declared all
 the same; ``PRAGMA foreign_key_check`` verifies them.
@@ -159,14 +164,26 @@ FROM spans""",
 )
 _VERSION_2 = (
     "CREATE TABLE version (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    "ALTER TABLE checkpoint ADD COLUMN extra BLOB",
+    """CREATE TABLE plan (
+  flow INTEGER NOT NULL REFERENCES flow (id),
+  version INTEGER NOT NULL REFERENCES version (id),
+  nodes BLOB NOT NULL,
+  PRIMARY KEY (flow, version)
+) WITHOUT ROWID""",
     "ALTER TABLE run ADD COLUMN version INTEGER REFERENCES version (id)",
     "ALTER TABLE run ADD COLUMN lineage TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE run ADD COLUMN resumed_from TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE run ADD COLUMN letter TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE run ADD COLUMN generation INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE run ADD COLUMN digest TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE run ADD COLUMN policies TEXT NOT NULL DEFAULT ''",
     "CREATE INDEX run_lineage ON run (lineage) WHERE lineage <> ''",
-    "CREATE TABLE stack (id INTEGER PRIMARY KEY, stack_id TEXT NOT NULL UNIQUE, body BLOB NOT NULL)",
+    """CREATE TABLE stack (
+  id INTEGER PRIMARY KEY,
+  stack_id TEXT NOT NULL UNIQUE,
+  body BLOB NOT NULL
+)""",
     """CREATE TABLE failure_group (
   id INTEGER PRIMARY KEY,
   fp TEXT NOT NULL UNIQUE,
@@ -188,25 +205,39 @@ _VERSION_2 = (
   resolved_version INTEGER REFERENCES version (id),
   last_failure TEXT NOT NULL DEFAULT ''
 )""",
-    "CREATE INDEX failure_group_last ON failure_group (last)",
+    "CREATE INDEX failure_group_count ON failure_group (count)",
+    "CREATE INDEX failure_group_alias ON failure_group (alias) WHERE alias IS NOT NULL",
+    "CREATE TABLE template (id INTEGER PRIMARY KEY, fp TEXT NOT NULL UNIQUE)",
     """CREATE TABLE failure (
   id INTEGER PRIMARY KEY,
   failure_id TEXT NOT NULL UNIQUE,
   grp INTEGER NOT NULL REFERENCES failure_group (id),
   at INTEGER NOT NULL,
   run INTEGER REFERENCES run (no),
+  flow TEXT NOT NULL DEFAULT '',
   node TEXT NOT NULL DEFAULT '',
+  type TEXT NOT NULL,
   category TEXT NOT NULL,
   class TEXT NOT NULL,
   disposition TEXT NOT NULL,
-  template TEXT NOT NULL DEFAULT '',
+  template INTEGER REFERENCES template (id),
   stack INTEGER REFERENCES stack (id),
   version INTEGER REFERENCES version (id),
+  tags TEXT NOT NULL DEFAULT '[]',
   body BLOB NOT NULL
 )""",
     "CREATE INDEX failure_at ON failure (at)",
     "CREATE INDEX failure_grp ON failure (grp, at)",
     "CREATE INDEX failure_run ON failure (run) WHERE run IS NOT NULL",
+    """CREATE TABLE failure_flood (
+  grp INTEGER NOT NULL REFERENCES failure_group (id),
+  minute INTEGER NOT NULL,
+  category TEXT NOT NULL,
+  class TEXT NOT NULL,
+  disposition TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  PRIMARY KEY (grp, minute, category, class, disposition)
+) WITHOUT ROWID""",
     """CREATE TABLE dead_letter (
   dl_id TEXT PRIMARY KEY,
   kind TEXT NOT NULL,
@@ -220,6 +251,7 @@ _VERSION_2 = (
   class TEXT NOT NULL,
   type TEXT NOT NULL,
   fp TEXT NOT NULL,
+  template TEXT NOT NULL DEFAULT '',
   version TEXT NOT NULL DEFAULT '',
   attempts_total INTEGER NOT NULL,
   crash_attempts INTEGER NOT NULL DEFAULT 0,
@@ -230,6 +262,7 @@ _VERSION_2 = (
   updated INTEGER NOT NULL,
   expires INTEGER NOT NULL DEFAULT 0,
   claimer TEXT NOT NULL DEFAULT '',
+  tags TEXT NOT NULL DEFAULT '[]',
   body BLOB NOT NULL
 ) WITHOUT ROWID""",
     "CREATE INDEX dead_letter_state ON dead_letter (state, created)",
@@ -253,7 +286,7 @@ _VERSION_2 = (
 ) WITHOUT ROWID""",
     "CREATE INDEX redrive_batch_id ON redrive (batch_id)",
     """CREATE TABLE recovery_action (
-  seq INTEGER PRIMARY KEY,
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
   at INTEGER NOT NULL,
   subject TEXT NOT NULL,
   action TEXT NOT NULL,
@@ -265,7 +298,7 @@ _VERSION_2 = (
 )""",
     "CREATE INDEX recovery_action_subject ON recovery_action (subject, seq)",
     """CREATE TABLE stream_event (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  seq INTEGER PRIMARY KEY,
   event_id TEXT NOT NULL UNIQUE,
   legacy_id TEXT NOT NULL DEFAULT '',
   ts INTEGER NOT NULL,
@@ -280,8 +313,7 @@ _VERSION_2 = (
   fp TEXT NOT NULL DEFAULT '',
   body TEXT NOT NULL
 )""",
-    "CREATE INDEX stream_event_status ON stream_event (status, ts)",
-    "CREATE INDEX stream_event_ts ON stream_event (ts)",
+    "CREATE INDEX stream_event_status ON stream_event (status) WHERE status <> 'success'",
     "CREATE INDEX stream_event_parent ON stream_event (parent_id) WHERE parent_id <> ''",
     "CREATE INDEX stream_event_legacy ON stream_event (legacy_id) WHERE legacy_id <> ''",
     """CREATE TABLE stream_attempt (

@@ -6,16 +6,21 @@ import atexit
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from tailrace.errors import StoreError
 from tailrace.model.ids import RunId
 from tailrace.model.states import Durability
 from tailrace.store.flusher import Flusher
 from tailrace.store.journal import SqliteJournal
+from tailrace.store.limits import StoreLimits
 from tailrace.store.recovery import recover
 from tailrace.store.writer import Writer
+
+T = TypeVar("T")
 
 
 class SqliteStore:
@@ -25,15 +30,23 @@ class SqliteStore:
     may write the same file, and readers never block them. A forked child gets a connection of its
     own with its first run; its parent's journals are closed to it.
 
-    Opening the file ends the runs of processes that died (INTERRUPTED).
+    Opening the file ends the runs of processes that died (INTERRUPTED), and opens the dead letters
+    again whose redrives died with them.
 
     Raises:
         StoreError: the file cannot be opened, is foreign, or newer than this program.
     """
 
-    def __init__(self, path: Path | str, *, durability: Durability = Durability.PROCESS) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        durability: Durability = Durability.PROCESS,
+        limits: StoreLimits | None = None,
+    ) -> None:
         self.path = Path(path).absolute()
         self.durability = durability
+        self._limits = limits or StoreLimits()
         self._journals: set[SqliteJournal] = set()
         self._lock = threading.Lock()
         self._flusher: Flusher | None = None
@@ -46,6 +59,53 @@ class SqliteStore:
     def is_closed(self) -> bool:
         """True once ``close`` was called."""
         return self._closed
+
+    @property
+    def writer(self) -> Writer:
+        """The connection of this process, opened again in a forked child.
+
+        Raises:
+            StoreError: the store is closed, or cannot be opened.
+        """
+        with self._lock:
+            return self._ready()
+
+    @property
+    def worker_id(self) -> str:
+        """What this process is called in the paths of failures.
+
+        Raises:
+            StoreError: the store is closed, or cannot be opened.
+        """
+        return self.writer.lease.token
+
+    def limit(self, limits: StoreLimits) -> None:
+        """Keep these bounds from now on."""
+        with self._lock:
+            self._limits = limits
+            if self._writer is not None:
+                self._writer.limit(limits)
+
+    def write(self, action: Callable[[Writer], T], *, lasting: bool = False) -> T:
+        """Do something to the file in one transaction, and return what it gives.
+
+        Args:
+            action: called with the connection; twice when the disk was full and there was ballast.
+            lasting: the commit survives the loss of power, whatever the store's durability.
+
+        Raises:
+            StoreError: it could not be written; the file is as before.
+        """
+        writer = self.writer
+        with writer.lock:
+            try:
+                with writer.transaction(lasting=lasting):
+                    return action(writer)
+            except StoreError as error:
+                if not (lasting and writer.frees_room(error)):
+                    raise
+                with writer.transaction(lasting=lasting):
+                    return action(writer)
 
     def open_journal(self, run_id: RunId) -> SqliteJournal:
         """Return the journal of a new run; its first append writes the run's row.
@@ -85,7 +145,7 @@ class SqliteStore:
         if self._closed:
             raise StoreError(f"the store {self.path} is closed")
         if self._writer is None:
-            writer = Writer(self.path, self.durability)
+            writer = Writer(self.path, self.durability, self._limits)
             try:
                 recover(writer)
             except BaseException:
@@ -117,8 +177,15 @@ _SHARED: dict[tuple[Path, Durability], SqliteStore] = {}
 _SHARED_LOCK = threading.Lock()
 
 
-def shared_store(path: Path | str, *, durability: Durability = Durability.PROCESS) -> SqliteStore:
+def shared_store(
+    path: Path | str,
+    *,
+    durability: Durability = Durability.PROCESS,
+    limits: StoreLimits | None = None,
+) -> SqliteStore:
     """Return this process's store for a file; opened once, closed at exit.
+
+    Limits that are given hold from now on for whoever shares it.
 
     Raises:
         StoreError: the file cannot be opened, is foreign, or newer than this program.
@@ -127,7 +194,9 @@ def shared_store(path: Path | str, *, durability: Durability = Durability.PROCES
     with _SHARED_LOCK:
         store = _SHARED.get(key)
         if store is None or store.is_closed:
-            store = _SHARED[key] = SqliteStore(key[0], durability=durability)
+            store = _SHARED[key] = SqliteStore(key[0], durability=durability, limits=limits)
+        elif limits is not None:
+            store.limit(limits)
         return store
 
 

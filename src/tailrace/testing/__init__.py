@@ -1,5 +1,6 @@
 """What tests of flows need: adapters in memory."""
 
+from tailrace.testing.event_log import MemoryEventLog
 from tailrace.testing.memory import MemoryJournal, MemoryStore
 
-__all__ = ["MemoryJournal", "MemoryStore"]
+__all__ = ["MemoryEventLog", "MemoryJournal", "MemoryStore"]

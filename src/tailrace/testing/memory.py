@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from tailrace.errors import NotFound
-from tailrace.model import AnyRecord, Checkpoint, RunId, RunStatus, RunSummary, Trace
+from tailrace.failures.supervision import Escalation
+from tailrace.model import (
+    AnyRecord,
+    Checkpoint,
+    RunId,
+    RunStarted,
+    RunStatus,
+    RunSummary,
+    Trace,
+)
+from tailrace.testing.letters import MemoryDeadLetters
 from tailrace.tracing.spans import Spans, fold, to_summary
 
 
@@ -27,14 +39,16 @@ class MemoryJournal:
         """Do nothing."""
 
 
-class MemoryStore:
-    """Keeps runs for as long as it lives; store and reader in one.
+class MemoryStore(MemoryDeadLetters):
+    """Keeps runs for as long as it lives; store, reader, failure log and dead letters in one.
 
-    Records are folded into spans when they are read, so writing costs almost nothing.
+    Records are folded into spans and failures when they are read, so writing costs almost nothing.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._runs: dict[RunId, list[AnyRecord]] = {}
+        self._folded: dict[RunId, tuple[Escalation, int]] = {}
 
     def open_journal(self, run_id: RunId) -> MemoryJournal:
         """Return the journal of a new run."""
@@ -55,6 +69,23 @@ class MemoryStore:
             return self._runs[run_id]
         except KeyError:
             raise NotFound(f"no run {run_id!r} in this store") from None
+
+    def _catch_up(self) -> None:
+        for run_id, records in tuple(self._runs.items()):
+            escalation, done = self._folded.get(run_id) or (Escalation(), 0)
+            new = records[done:]
+            if not new:
+                continue
+            escalation.apply(new)
+            self._folded[run_id] = (escalation, done + len(new))
+            changes = escalation.drain()
+            for failure in changes.moved:
+                self._keep(failure)
+            if changes.letter is not None:
+                self._letters.setdefault(changes.letter.dl_id, changes.letter)
+            end = changes.settled
+            if end is not None:
+                self._settle(end.dl_id, end.generation, end.outcome, end.failure, at_ns=end.at)
 
     def _fold(self, run_id: RunId) -> Spans:
         return fold(tuple(self._of(run_id)))
@@ -110,6 +141,12 @@ class MemoryStore:
             for span in trace.spans:
                 span.events.clear()
         return trace
+
+    def fingerprints(self, run_id: RunId | str) -> dict[str, str]:
+        """Return what each node of the flow did, by path without indices; empty: not known."""
+        records = self._of(RunId(run_id))
+        started = next(record for record in records if isinstance(record, RunStarted))
+        return msgspec.json.decode(started.fingerprints or b"{}", type=dict[str, str])
 
     def checkpoints(self, run_id: RunId | str) -> Iterator[Checkpoint]:
         """Return the checkpoints of a run; of one path the last counts."""

@@ -186,7 +186,8 @@ def test_closing_the_store_writes_what_waits(tmp_path: Path, chain: Chain) -> No
 
     assert rows(store, "SELECT name FROM event") == [("log",)]
     assert rows(store, "SELECT status FROM run") == [("INTERRUPTED",)]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs.db", "runs.db-live"]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["runs.db", "runs.db-ballast", "runs.db-live"]
     assert list((tmp_path / "runs.db-live").iterdir()) == []
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tailrace.errors import StoreError
 from tailrace.model import Logged, RunId, new_run_id
-from tailrace.store import SqliteStore, SqliteTraceReader, verify_store
+from tailrace.store import SqliteStore, SqliteTraceReader, inspect_store, verify_store
 from tailrace.store.migrations import APPLICATION_ID, migrate
 from tailrace.store.schema import STEPS
 
@@ -233,3 +233,79 @@ def test_the_views_have_the_older_names_and_columns(tmp_path: Path, chain: Chain
         run_id, "chain", "COMPLETED", 3,
     )  # fmt: skip
     db.close()
+
+
+def test_a_file_of_the_first_schema_is_migrated_and_takes_failures(
+    tmp_path: Path, chain: Chain, failing: Chain
+) -> None:
+    path = tmp_path / "runs.db"
+    db = raw(path)
+    db.execute("PRAGMA journal_mode = WAL")
+    migrate(db, str(path), STEPS[:1])
+    run_id = new_run_id()
+    db.execute("INSERT INTO flow VALUES (1, 'old', 'h', 'flow.yaml')")
+    db.execute(
+        """INSERT INTO run (run_id, flow, source, status, start, "end", span_base, writer, spans)
+        VALUES (?, 1, 'cli', 'COMPLETED', 1, 9, 5, 'gone', 1)""",
+        (run_id,),
+    )
+    db.execute("INSERT INTO shape VALUES (1, 'run', '', '', 'run ', '{}')")
+    db.execute(
+        "INSERT INTO span (id, parent, shape, name, path, start, duration) "
+        "VALUES (1 << 28 | 1, 0, 1, 'old', '', 1, 8)"
+    )
+    db.execute("INSERT INTO checkpoint VALUES (1 << 28 | 1, 'json', x'31')")
+    assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    db.close()
+
+    reader = SqliteTraceReader(path)
+    assert [run.status for run in reader.runs()] == ["COMPLETED"]
+    assert [kept.body for kept in reader.checkpoints(run_id)] == [b"1"]
+    reader.close()
+    store = SqliteStore(path)
+    for appends in (failing(), chain(new_run_id(), 3)):
+        journal = store.open_journal(appends[0][0].run_id)
+        for records in appends:
+            journal.append(records)
+        journal.close()
+    store.close()
+    stats = inspect_store(path)
+    assert (stats.schema, stats.runs, stats.failures, stats.groups, stats.letters) == (
+        len(STEPS), 3, 2, 1, 1,
+    )  # fmt: skip
+    assert verify_store(path) == []
+
+
+def test_deleting_a_run_deletes_its_failures_and_keeps_its_letter(
+    tmp_path: Path, failing: Chain
+) -> None:
+    store = SqliteStore(tmp_path / "runs.db")
+    journal = store.open_journal((appends := failing())[0][0].run_id)
+    for records in appends:
+        journal.append(records)
+    store.close()
+    db = raw(store.path)
+    db.execute("DELETE FROM run")
+
+    assert db.execute("SELECT count(*) FROM failure").fetchone() == (0,)
+    assert db.execute("SELECT count FROM failure_group").fetchone() == (2,)
+    assert db.execute("SELECT count(*) FROM dead_letter").fetchone() == (1,)
+    assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+    db.close()
+
+
+def test_a_failure_of_a_group_that_is_gone_is_found_by_the_check(
+    tmp_path: Path, failing: Chain
+) -> None:
+    store = SqliteStore(tmp_path / "runs.db")
+    journal = store.open_journal((appends := failing())[0][0].run_id)
+    for records in appends:
+        journal.append(records)
+    store.close()
+    db = raw(store.path)
+    db.execute("DELETE FROM failure_group")
+    db.close()
+
+    assert verify_store(store.path) == [
+        f"row {row} of failure refers to a row of failure_group that is gone" for row in (1, 2)
+    ]

@@ -1,0 +1,111 @@
+"""Counting failures: those with a record of their own, and those beyond the flood limit."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from tailrace.model.failure import FailureFilter
+from tailrace.store.conditions import (
+    Condition,
+    in_groups,
+    of_failures,
+    of_flood,
+    of_letters,
+    params,
+    where,
+)
+from tailrace.store.groups import groups_named
+
+_BY_KIND = "category, class, disposition"
+
+
+class _Counted(NamedTuple):
+    category: str
+    class_: str
+    disposition: str
+    failures: int
+
+
+def rank_groups(
+    db: sqlite3.Connection, wanted: FailureFilter, *, states: Sequence[str] = (), limit: int = -1
+) -> list[tuple[int, int]]:
+    """Return row ids of groups and their failures within the filter, most first."""
+    source = _counted_by_group(db, wanted)
+    among = Condition("1")
+    if states:
+        among = Condition(f"t.state IN ({', '.join('?' * len(states))})", tuple(states))
+    query = f"""SELECT t.id, sum(n.failures) AS failures FROM ({source.text}) AS n
+        JOIN failure_group AS g ON g.id = n.grp
+        JOIN failure_group AS t ON t.id = coalesce(g.alias, g.id)
+        WHERE {among.text} GROUP BY t.id HAVING failures > 0
+        ORDER BY failures DESC, t.id LIMIT ?"""  # noqa: S608 - constant text
+    return db.execute(query, (*source.params, *among.params, limit)).fetchall()
+
+
+def _counted_by_group(db: sqlite3.Connection, wanted: FailureFilter) -> Condition:
+    """Return the query for failures within the filter, by the group of their own fingerprint."""
+    named = groups_named(db, wanted.fingerprint) if wanted.fingerprint else None
+    if wanted == FailureFilter(fingerprint=wanted.fingerprint):  # groups know it by themselves
+        terms = [] if named is None else [in_groups("id", named)]
+        if named is not None or not wanted.fingerprint:
+            text = f"SELECT id AS grp, count AS failures FROM failure_group{where(terms)}"  # noqa: S608 - constant text
+            return Condition(text, params(terms))
+    terms = of_failures(wanted, named)
+    text = f"SELECT f.grp, count(*) AS failures FROM failure AS f{where(terms)} GROUP BY f.grp"  # noqa: S608 - constant text
+    flood = of_flood(wanted, named)
+    if flood is None:
+        return Condition(text, params(terms))
+    text += f" UNION ALL SELECT b.grp, b.count FROM failure_flood AS b{where(flood)}"  # noqa: S608 - constant text
+    return Condition(text, (*params(terms), *params(flood)))
+
+
+def count_all(db: sqlite3.Connection, wanted: FailureFilter) -> dict[str, dict[str, int]]:
+    """Return exact counts of failures, groups and letters that match; see ``SqliteFailureLog``."""
+    named = groups_named(db, wanted.fingerprint) if wanted.fingerprint else None
+    records = _select(db, "failure AS f", "count(*)", of_failures(wanted, named))
+    flood = of_flood(wanted, named)
+    suppressed = []
+    if flood is not None:
+        suppressed = _select(db, "failure_flood AS b", "sum(count)", flood)
+    both = [*records, *suppressed]
+    letters = _letters(db, wanted)
+    states = dict(db.execute("SELECT id, state FROM failure_group").fetchall())
+    return {
+        "category": _summed((one.category, one.failures) for one in both),
+        "class": _summed((one.class_, one.failures) for one in both),
+        "disposition": _summed((one.disposition, one.failures) for one in both),
+        "letters": _summed((state, count) for state, _, count in letters),
+        "letter_reasons": _summed((reason, count) for _, reason, count in letters),
+        "groups": _summed((states[group], 1) for group, _ in rank_groups(db, wanted)),
+        "total": {
+            "failures": sum(one.failures for one in both),
+            "records": sum(one.failures for one in records),
+            "suppressed": sum(one.failures for one in suppressed),
+        },
+    }
+
+
+def _select(
+    db: sqlite3.Connection, table: str, count: str, terms: Sequence[Condition]
+) -> list[_Counted]:
+    query = f"SELECT {_BY_KIND}, {count} FROM {table}{where(terms)} GROUP BY {_BY_KIND}"  # noqa: S608 - our own words
+    return [_Counted(*row) for row in db.execute(query, params(terms))]
+
+
+def _letters(db: sqlite3.Connection, wanted: FailureFilter) -> list[tuple[str, str, int]]:
+    terms = of_letters(wanted)
+    if wanted.state:
+        terms.append(Condition("d.state = ?", (wanted.state,)))
+    query = f"SELECT state, reason, count(*) FROM dead_letter AS d{where(terms)} GROUP BY 1, 2"  # noqa: S608 - constant text
+    return db.execute(query, params(terms)).fetchall()
+
+
+def _summed(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Return the sum for each name, the largest first; names without any are left out."""
+    sums: dict[str, int] = {}
+    for name, count in pairs:
+        sums[name] = sums.get(name, 0) + count
+    found = [(name, count) for name, count in sums.items() if count]
+    return dict(sorted(found, key=lambda item: (-item[1], item[0])))
