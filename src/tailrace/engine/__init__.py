@@ -2,6 +2,7 @@
 
 from tailrace.engine.facts import PlanFacts
 from tailrace.engine.request import Echo, RunRequest
+from tailrace.engine.reuse import Reuse
 from tailrace.engine.run import NullJournal, Run, RunEnd
 from tailrace.engine.trial import InlineAbandoned
 
@@ -10,6 +11,7 @@ __all__ = [
     "InlineAbandoned",
     "NullJournal",
     "PlanFacts",
+    "Reuse",
     "Run",
     "RunEnd",
     "RunRequest",

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from tailrace.engine.running import Running
+from tailrace.failures import thread_name
 from tailrace.model import EventsDropped, Logged, Progress, Routing
 
 MAX_EVENTS = 1_000
@@ -28,6 +29,9 @@ class Attempt:
     cancelled = False
     open = True
     attributes: dict[str, Any] | None = None
+    artifacts: dict[str, Any] | None = None
+    thread = ""
+    """Where it raised; empty: on the engine's own thread."""
     _lock: threading.Lock | None = None
     _lines: dict[str, str] | None = None
     _events = 0
@@ -114,5 +118,8 @@ def within(attempt: Attempt, function: Callable[[], Any]) -> Any:
     token = CURRENT.set(attempt)
     try:
         return function()
+    except BaseException:
+        attempt.thread = thread_name()
+        raise
     finally:
         CURRENT.reset(token)

@@ -8,11 +8,11 @@ from typing import Any
 
 from tailrace.engine.cancel import CancelScope
 from tailrace.engine.frame import Frame
+from tailrace.engine.giving_up import failure_of_step
 from tailrace.engine.groups import Groups
 from tailrace.engine.outcome import End, Outcome
 from tailrace.engine.running import Running, ScopeEnd
 from tailrace.engine.scratch import Scratch, ScratchConflict, merge
-from tailrace.failures import capture
 from tailrace.model import (
     AnyKindOfStep,
     FailureRecord,
@@ -130,7 +130,7 @@ class Board:
 
     def fail_join(self, step: AnyKindOfStep, error: ScratchConflict) -> None:
         """Settle a step whose branches cannot be joined: it fails without running."""
-        failure = capture(error)
+        failure = failure_of_step(error, self._frame, step.name)
         self._record_skip(step, NodeState.SKIPPED, failure.message)
         path = self._frame.prefix + step.name
         self.settle(step, Outcome(End.BLOCKED, failure=failure, failed_path=path))
@@ -206,6 +206,15 @@ class Board:
             newly.append(step)
         else:
             self._skip(step, End.INACTIVE, "not activated")
+
+    def note_skip(self, step: AnyKindOfStep) -> None:
+        """Record a step that was not asked for."""
+        self._record_skip(step, NodeState.SKIPPED, f"only {self._run.request.only} was asked for")
+
+    def leave_out(self, step: AnyKindOfStep) -> None:
+        """Settle a step that was not asked for."""
+        self.note_skip(step)
+        self.settle(step, Outcome(End.INACTIVE))
 
     def _skip(self, step: AnyKindOfStep, end: End, reason: str) -> None:
         self._started[step.index] = 1
@@ -341,7 +350,8 @@ class Board:
         try:
             merged = merge(branches, self._run.plan.scratch_merge)
         except ScratchConflict as error:
-            return ScopeEnd(NodeState.FAILED, failure=capture(error))
+            failure = failure_of_step(error, self._frame, "join")
+            return ScopeEnd(NodeState.FAILED, failure=failure)
         return ScopeEnd(NodeState.SUCCEEDED, value, merged)
 
 

@@ -41,7 +41,10 @@ async def switch(container: Container, step: SwitchStep) -> Outcome:
     """Run the branch whose key equals the value of ``on``."""
     value = container.evaluate(step.on)
     container.attributes["on"] = summarize(value)
+    kept = container.run.decision(container.path)
     case = _matching(container, step.cases, value)
+    if kept is not None:
+        case = next((case for case in step.cases if case.label == kept), None)
     if case is None and step.default is None:
         known = ", ".join(case.label for case in step.cases)
         raise SwitchNoMatch(
@@ -83,9 +86,12 @@ async def race(container: Container, step: AnyStep) -> Outcome:
     cancels = [CancelScope(container.cancel) for _ in step.branches]
     tasks: dict[asyncio.Task[ScopeEnd], int] = {}
     frames: list[Frame] = []
+    kept = run.decision(container.path)
     for index, plan in enumerate(step.branches):
         frame = container.child_frame()
         frames.append(frame)
+        if kept in step.labels and step.labels[index] != kept:
+            continue
         task = loop.create_task(_branch(container, step, index, plan, frame, cancels[index]))
         tasks[task] = index
         run.active += 1
@@ -170,4 +176,5 @@ async def subflow(container: Container, step: SubFlowStep) -> Outcome:
 def subflow_frame(flow: FlowPlan, params: dict[str, Any], container: Container) -> Frame:
     """Return the outermost frame of a flow run inside another."""
     inner = FlowFrame({**flow.defaults, **params}, flow.expose_env, container.frame.flow.artifacts)
-    return Frame(inner, prefix=f"{container.path}.")
+    segments = (*container.segments, f"flow:{flow.name}")
+    return Frame(inner, prefix=f"{container.path}.", segments=segments)

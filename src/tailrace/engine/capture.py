@@ -74,10 +74,19 @@ class _SpanHandler(logging.Handler):
 
 def _say_as_before(record: logging.LogRecord) -> None:
     """Do what Python does for a record that no handler takes."""
-    if len(logging.getLogger().handlers) == 1 and record.levelno >= logging.WARNING:
-        last = logging.lastResort
-        if last is not None:
-            last.handle(record)
+    last = logging.lastResort
+    if last is not None and record.levelno >= last.level and not _is_taken(record):
+        last.handle(record)
+
+
+def _is_taken(record: logging.LogRecord) -> bool:
+    """Tell whether any handler but that of spans gets the record."""
+    logger: logging.Logger | None = logging.getLogger(record.name)
+    while logger is not None:
+        if any(not isinstance(handler, _SpanHandler) for handler in logger.handlers):
+            return True
+        logger = logger.parent if logger.propagate else None
+    return False
 
 
 class OutputCapture:

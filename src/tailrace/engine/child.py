@@ -35,11 +35,15 @@ def serve(connection: Connection[Any, Any], parent: int) -> None:
         with lock:
             connection.send(message)
 
+    def send_bytes(answer: bytes) -> None:
+        with lock:
+            connection.send_bytes(answer)
+
     _redirect(send)
     _end_with(parent)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            _answer(connection.recv_bytes(), send)
+            _answer(connection.recv_bytes(), send, send_bytes)
 
 
 def _end_with(parent: int) -> None:
@@ -51,9 +55,12 @@ def _end_with(parent: int) -> None:
     threading.Thread(target=watch, name="tailrace-parent-watch", daemon=True).start()
 
 
-def _answer(body: bytes, send: Send) -> None:
+def _answer(body: bytes, send: Send, send_bytes: Callable[[bytes], None]) -> None:
     try:
-        function, kind, (args, kwargs), context = pickle.loads(body)  # noqa: S301 - from our parent
+        function, kind, arguments, context, judgement = pickle.loads(body)  # noqa: S301 - our parent
+        if judgement is not None:
+            judgement.install()
+        args, kwargs = arguments
         if context is not None:
             handed = ChildContext(send, context)
             kwargs |= dict.fromkeys(context["parameters"], handed)
@@ -61,13 +68,16 @@ def _answer(body: bytes, send: Send) -> None:
         value = _run(function, kind, args, kwargs)
         sys.stdout.flush()
         sys.stderr.flush()
-        changes = {} if context is None else handed.changes()
-        answer = ("returned", (value, changes))
-        pickle.dumps(answer)
     except BaseException as error:  # noqa: BLE001 - a task may raise anything
         send("failed", capture(error))
         return
-    send(*answer)
+    changes = {} if context is None else handed.changes()
+    try:
+        answer = pickle.dumps(("returned", (value, changes)))
+    except Exception as error:  # noqa: BLE001 - pickling user values may raise anything
+        send("failed", capture(error, category="permanent", class_="serialization"))
+        return
+    send_bytes(answer)
 
 
 def _run(function: Any, kind: CallKind, args: Any, kwargs: Any) -> Any:

@@ -7,10 +7,10 @@ from typing import Any
 from tailrace.engine.binding import Inputs
 from tailrace.engine.cancel import CancelScope
 from tailrace.engine.frame import Frame, StepScope
+from tailrace.engine.giving_up import failure_of_step
 from tailrace.engine.outcome import End, Outcome
 from tailrace.engine.running import Running, ScopeEnd
 from tailrace.engine.scratch import Scratch
-from tailrace.failures import capture
 from tailrace.model import (
     AnyKindOfStep,
     Expression,
@@ -26,7 +26,8 @@ class Container:
     """A container step while it runs: its span, its names, and how it ends."""
 
     __slots__ = (
-        "attributes", "cancel", "construct", "frame", "inputs", "name", "path", "run", "span",
+        "attributes", "cancel", "construct", "frame", "inputs", "name", "path", "run", "segments",
+        "span",
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +46,7 @@ class Container:
         self.cancel = cancel
         self.construct = construct
         self.path = frame.prefix + step.name if frame.prefix else step.name
+        self.segments = (*frame.segments, f"node:{step.name}")
         self.span = run.next_span()
         self.attributes: dict[str, Any] = {}
 
@@ -77,22 +79,27 @@ class Container:
 
     def child_frame(self) -> Frame:
         """Return a frame for the inside, under the same prefix."""
-        return Frame(self.frame.flow, parent=self.frame, prefix=self.frame.prefix)
+        frame = self.frame
+        return Frame(frame.flow, parent=frame, prefix=frame.prefix, segments=self.segments)
 
     def close(self, outcome: Outcome) -> Outcome:
         """Record the end and return the outcome."""
         run = self.run
         state = _STATES[outcome.end]
-        run.outbox.append(
-            ScopeFinished(self.span, state, run.now(), self.path, self.attributes, outcome.failure)
+        record = ScopeFinished(
+            self.span, state, run.now(), self.path, self.attributes, outcome.failure
         )
+        run.outbox.append(record)
+        if outcome.failure is not None or run.has_failed:
+            run.tell(record)
         if outcome.end is End.OK:
             self.frame.put(self.name, outcome.value)
         return outcome
 
     def failed(self, error: BaseException) -> Outcome:
         """Return the outcome for an error of the container itself."""
-        return Outcome(End.BLOCKED, failure=capture(error), failed_path=self.path)
+        failure = failure_of_step(error, self.frame, self.name, self.span)
+        return Outcome(End.BLOCKED, failure=failure, failed_path=self.path)
 
 
 _STATES = {

@@ -190,5 +190,8 @@ class TaskContext:
         attempt = self._attempt
         entry = save_artifact(attempt.run.artifact_folder, name, data)
         self._frame.flow.artifacts[name] = entry
+        if attempt.artifacts is None:
+            attempt.artifacts = {}
+        attempt.artifacts[name] = entry
         attempt.event("artifact", {"name": name, **entry})
         return str(entry["path"])

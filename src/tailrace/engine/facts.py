@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 from tailrace.engine.binding import Arguments, Call
@@ -40,6 +41,18 @@ class ShapeKey:
             "policy": snapshot(step.policy),
         }
 
+    @property
+    def policy(self) -> dict[str, Any]:
+        """Snapshot of the policy."""
+        policy: dict[str, Any] = self.attributes["policy"]
+        return policy
+
+    @property
+    def policy_ref(self) -> str:
+        """A name for the policy: equal for equal ones."""
+        digest = sha256(repr(sorted(self.policy.items())).encode("utf-8", "backslashreplace"))
+        return f"sha256:{digest.hexdigest()[:16]}"
+
 
 class StepFacts:
     """The facts of one task step."""
@@ -52,6 +65,7 @@ class StepFacts:
         "forks_scratch",
         "function",
         "generates",
+        "guarded",
         "inline",
         "needs_context",
         "retries",
@@ -72,8 +86,10 @@ class StepFacts:
         self.retries = policy.retry.max_attempts > 0
         self.summaries = _summarizer(call)
         self.deadline = policy.timeout > 0 or policy.total_timeout > 0
+        self.guarded = policy.retry.budget is not None or policy.retry.breaker is not None
         self.inline = (
-            task.kind in {CallKind.SYNC, CallKind.GENERATOR}
+            not self.guarded
+            and task.kind in {CallKind.SYNC, CallKind.GENERATOR}
             and task.isolation in {Isolation.AUTO, Isolation.INLINE}
             and not (self.deadline and task.isolation is Isolation.AUTO)
         )

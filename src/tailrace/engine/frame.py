@@ -32,7 +32,10 @@ class FlowFrame:
 class Frame:
     """The names of one scope: its own results, and those of the scopes around it."""
 
-    __slots__ = ("flow", "loop", "order", "parent", "prefix", "results", "sequence", "variables")
+    __slots__ = (
+        "flow", "loop", "order", "parent", "prefix", "results", "segments", "sequence",
+        "variables",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -42,7 +45,12 @@ class Frame:
         prefix: str = "",
         loop: LoopFrame | None = None,
         variables: Mapping[str, Any] | None = None,
+        segments: tuple[str, ...] | None = None,
     ) -> None:
+        """``segments`` are the scopes around, such as ``("flow:etl", "node:each")``."""
+        if segments is None and parent is not None:
+            segments = parent.segments
+        self.segments: tuple[str, ...] = segments or ()
         self.flow = flow
         self.parent = parent
         self.prefix = prefix

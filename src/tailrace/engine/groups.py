@@ -67,8 +67,9 @@ class Groups:
         run = self._run
         failure = self._failures.get(index)
         path = self._prefix + self._plan.groups[index].name
-        run.outbox.append(
-            ScopeFinished(
-                span, NodeState.FAILED if failure else state, run.now(), path, {}, failure
-            )
-        )
+        if failure is not None:
+            state = NodeState.FAILED
+        record = ScopeFinished(span, state, run.now(), path, {}, failure)
+        run.outbox.append(record)
+        if failure is not None:
+            run.tell(record)

@@ -128,6 +128,7 @@ class _Iteration:
             prefix=f"{path}.",
             loop=loop,
             variables=variables,
+            segments=container.segments,
         )
         attributes: dict[str, Any] = {"iteration_number": index + 1}
         if kind == "foreach":

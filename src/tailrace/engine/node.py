@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from tailrace.codecs import Encoded, encode
 from tailrace.engine.attempt import CURRENT, Attempt
 from tailrace.engine.binding import Arguments, Inputs
 from tailrace.engine.cancel import CancelScope
 from tailrace.engine.context import TaskContext
-from tailrace.engine.facts import summary_of
+from tailrace.engine.finish import finish, finish_failed, finish_resumed, finish_stream
 from tailrace.engine.frame import Frame
+from tailrace.engine.giving_up import given_up, input_digest, placed, type_names
 from tailrace.engine.outcome import End, Outcome
+from tailrace.engine.outputs import write_outputs
 from tailrace.engine.routing import chosen_routes
 from tailrace.engine.running import Running
 from tailrace.engine.scratch import Scratch
@@ -29,14 +30,15 @@ from tailrace.engine.trial import (
     wants_thread,
 )
 from tailrace.engine.waiting import Woken, wait_for
-from tailrace.failures import cancelled_failure, capture, timeout_failure
+from tailrace.failures import cancelled_failure, capture, is_exhausted, timeout_failure
 from tailrace.model import (
     AttemptFailed,
     AttemptStarted,
     CallKind,
+    FailureOrigin,
     FailureRecord,
     Isolation,
-    NodeFinished,
+    LetterReason,
     NodeStarted,
     NodeState,
     Routing,
@@ -44,7 +46,7 @@ from tailrace.model import (
 )
 from tailrace.policy import RetryAfter, decide_retry
 
-_OK, _SUCCEEDED = End.OK, NodeState.SUCCEEDED  # reading a member of an enum is a Python call
+_OK = End.OK  # reading a member of an enum is a Python call
 
 
 class NodeRun(Inputs):
@@ -54,13 +56,16 @@ class NodeRun(Inputs):
     successors: tuple[str, ...] = ()
     """Names a route may choose."""
     stream: Stream | None = None
-    _span = 0
+    waits_until = 0
+    """Nanoseconds since the epoch before which the first attempt must not start; 0: at once."""
+    span = 0
     _started = 0
+    _digest: str | None = None
     _arguments: Arguments = ((), {})
     context: TaskContext | None = None
     joins: Mapping[str, Any] | None = None
-    _outer_scratch: Scratch
-    _attempt: Attempt
+    outer_scratch: Scratch
+    attempt: Attempt
 
     def __init__(
         self,
@@ -85,11 +90,12 @@ class NodeRun(Inputs):
     def start(self, parent_span: int) -> None:
         """Bind the inputs and put the start record in the run's outbox."""
         run, facts = self.run, self.facts
-        self._span = span = next(run.spans)
+        self.span = span = next(run.spans)
         attempt_span = next(run.spans)
-        self._attempt = Attempt(run, self.path, attempt_span, 1)
+        number = self._go_on_counting() if run.reuses else 1
+        self.attempt = Attempt(run, self.path, attempt_span, number)
         if facts.forks_scratch:
-            self._outer_scratch = self.scratch
+            self.outer_scratch = self.scratch
             self._hand_over()
         try:
             self._arguments = arguments = facts.arguments(self)
@@ -110,21 +116,31 @@ class NodeRun(Inputs):
                 started,
                 summaries,
                 facts.attempts,
+                number,
             )
         )
 
+    def _go_on_counting(self) -> int:
+        """Return the number of the next attempt, which an earlier run may have scheduled."""
+        reuse = self.run.request.reuse
+        pending = None if reuse is None else reuse.pending.get(self.path)
+        if pending is None:
+            return 1
+        self.waits_until = pending.retry_at
+        return pending.attempts + 1
+
     def _hand_over(self) -> None:
         """Give the attempt its own scratch, and a context if it asks for one."""
-        self.scratch = scratch = self._outer_scratch.fork(self.step.name)
+        self.scratch = scratch = self.outer_scratch.fork(self.step.name)
         if self.facts.needs_context:
-            self.context = TaskContext(self._attempt, self.frame, self.payload, scratch)
+            self.context = TaskContext(self.attempt, self.frame, self.payload, scratch)
 
     def run_inline(self) -> Outcome | Tried:
         """Run the first attempt right here; what is no Outcome wants ``go_on``."""
         if self.input_failure is not None:
             return Tried(failure=self.input_failure)
         args, kwargs = self._arguments
-        run, attempt = self.run, self._attempt
+        run, attempt = self.run, self.attempt
         run.inline = attempt
         token = CURRENT.set(attempt)
         try:
@@ -144,20 +160,32 @@ class NodeRun(Inputs):
         """Hand the values of a generator to the loop behind it, while it still runs."""
         args, kwargs = self._arguments
         make = partial(self.step.task.function, *args, **kwargs)
-        self.stream = Stream(self.run, self._attempt, make, self._stream_ended)
+        self.stream = Stream(self.run, self.attempt, make, self._stream_ended)
         self.frame.put(self.step.name, self.stream)
         return Outcome(End.OK, self.stream, self.scratch)
 
-    def _stream_ended(self, count: int, failure: FailureRecord | None) -> None:
-        state = NodeState.SUCCEEDED if failure is None else NodeState.FAILED
+    def _stream_ended(self, count: int, failure: FailureRecord | None) -> FailureRecord | None:
+        if failure is not None:
+            failure = given_up(failure, self._origin())
         self.frame.results.pop(self.step.name, None)
-        self._finish(state, f"{count} values", failure=failure, keep=False)
+        finish_stream(self, f"{count} values", failure)
+        return failure
 
     async def execute(self, *, alone: bool = False) -> Outcome:
         """Run all attempts; the start record is durable already."""
         if self.input_failure is not None:
             return await self.go_on(Tried(failure=self.input_failure))
+        if self.waits_until and not await self._sleep_until(self.waits_until):
+            return self._cancelled("")
         return await self.go_on(await self._try(alone=alone))
+
+    async def _sleep_until(self, instant: int) -> bool:
+        """Wait for an instant that an earlier process put on disk; False when cancelled."""
+        left = (instant - self.run.now()) / 1e9
+        if left <= 0:
+            return True
+        self.attempt.event("backoff", {"message": f"waits {left:.3f} s for the stored instant"})
+        return await wait_for(None, timeout=left, cancel=self._cancel) is not Woken.CANCELLED
 
     async def go_on(self, tried: Tried) -> Outcome:
         """Take the end of an attempt, try again as the policy says, and return how it ended."""
@@ -170,17 +198,25 @@ class NodeRun(Inputs):
             if tried.stopped is Woken.CANCELLED:
                 return self._cancelled(tried.abandoned)
             failure = self._failure_of(tried)
+            if self.facts.guarded:
+                category = None if failure is None else failure.category
+                self.run.request.dependencies.settle(self.step.policy.retry, category)
             if failure is None:
                 return self._succeeded(tried.value)
-            delay = self._delay_before_next(failure)
-            if delay is None:
-                return self._failed(failure)
-            if not await self._pause(failure, delay):
+            decision = self._decide(failure, tried.error)
+            if isinstance(decision, str):
+                failure = given_up(failure, self._origin(), decision)
+                return self._failed(failure, tried.error)
+            failure = placed(failure, self._origin())
+            if not await self._pause(failure, decision.delay, tried.error):
                 return self._cancelled("")
             tried = await self._try(alone=False)
 
     async def _try(self, *, alone: bool) -> Tried:
-        spec, cancel, timeout = self.step.task, self._cancel, self._time_left()
+        spec, cancel = self.step.task, self._cancel
+        if self.facts.guarded and not await self._admitted():
+            return Tried(stopped=Woken.CANCELLED)
+        timeout = self._time_left()
         if timeout is not None and timeout <= 0:
             return Tried(stopped=Woken.TIMEOUT)
         args, kwargs = self._arguments
@@ -188,10 +224,22 @@ class NodeRun(Inputs):
         if spec.isolation is Isolation.PROCESS:
             return await self._try_process(timeout)
         if spec.kind in {CallKind.ASYNC, CallKind.ASYNC_GENERATOR}:
-            return await try_async(self._attempt, function, timeout=timeout, cancel=cancel)
+            return await try_async(self.attempt, function, timeout=timeout, cancel=cancel)
         if wants_thread(spec, alone=alone, deadline=timeout is not None):
-            return await try_thread(self._attempt, function, timeout=timeout, cancel=cancel)
-        return call_inline(self._attempt, function)
+            return await try_thread(self.attempt, function, timeout=timeout, cancel=cancel)
+        return call_inline(self.attempt, function)
+
+    async def _admitted(self) -> bool:
+        """Wait while the breaker of what the node calls is open; False when cancelled."""
+        dependencies, retry = self.run.request.dependencies, self.step.policy.retry
+        if self.attempt.number == 1:
+            dependencies.deposit(retry)
+        while (left := dependencies.wait(retry)) > 0:
+            message = f"the breaker {retry.breaker!r} is open"
+            self.attempt.event("parked", {"message": message, "wait_s": left})
+            if await wait_for(None, timeout=left, cancel=self._cancel) is Woken.CANCELLED:
+                return False
+        return True
 
     async def _try_process(self, timeout: float | None) -> Tried:
         parameters = self.facts.context_parameters
@@ -199,7 +247,7 @@ class NodeRun(Inputs):
         context = None if self.context is None else self.context.portable(parameters)
         sent = {name: value for name, value in kwargs.items() if name not in parameters}
         tried = await try_process(
-            self._attempt,
+            self.attempt,
             self.step.task,
             (args, sent),
             context=context,
@@ -209,14 +257,15 @@ class NodeRun(Inputs):
         if tried.error is None and tried.failure is None and tried.stopped is None:
             tried.value, changes = tried.value
             self.scratch.update(changes.get("scratch", {}))
-            self.frame.flow.artifacts.update(changes.get("artifacts", {}))
+            self.attempt.artifacts = changes.get("artifacts", {})
+            self.frame.flow.artifacts.update(self.attempt.artifacts)
         return tried
 
     async def _await_value(self, value: Any) -> Tried:
         async def wait() -> Any:
             return await value
 
-        return await try_async(self._attempt, wait, timeout=self._time_left(), cancel=self._cancel)
+        return await try_async(self.attempt, wait, timeout=self._time_left(), cancel=self._cancel)
 
     def _time_left(self) -> float | None:
         policy = self.step.policy
@@ -229,47 +278,72 @@ class NodeRun(Inputs):
 
     def _note_end(self, tried: Tried) -> None:
         if tried.abandoned:
-            self._attempt.event(
+            self.attempt.event(
                 "abandoned", {"message": f"the {tried.abandoned} of this attempt still runs"}
             )
-        self._attempt.close()
+        self.attempt.close()
 
     def _failure_of(self, tried: Tried) -> FailureRecord | None:
         if tried.stopped is Woken.TIMEOUT:
             return timeout_failure(self._deadline())
         if tried.error is not None:
             self.run.saw(tried.error)
-            return capture(tried.error)
+            return capture(tried.error, thread=self.attempt.thread)
         return tried.failure
 
     def _deadline(self) -> float:
         policy = self.step.policy
         return policy.timeout or policy.total_timeout
 
-    def _delay_before_next(self, failure: FailureRecord) -> float | None:
+    def _origin(self) -> FailureOrigin:
+        attempt, step, facts = self.attempt, self.step, self.facts
+        if self._digest is None:
+            self._digest = input_digest(self._arguments)
+        return FailureOrigin(
+            (*self.frame.segments, f"node:{step.name}", f"task:{attempt.number}"),
+            self.path,
+            step.task.reference,
+            attempt.span,
+            attempt.number,
+            facts.attempts,
+            self._digest,
+            facts.shape.policy_ref,
+        )
+
+    def _decide(self, failure: FailureRecord, error: BaseException | None) -> RetryAfter | str:
+        """Return when to try again, or why not (a value of ``LetterReason``, or empty)."""
         if self.run.cancel.requested or not self.facts.retries:
-            return None
+            return ""
         elapsed = (self.run.now() - self._started) / 1e9
         decision = decide_retry(
             self.step.policy.retry,
             category=failure.category,
-            attempt=self._attempt.number,
+            class_=failure.class_,
+            type_names=type_names(failure, error),
+            exhausted=is_exhausted(failure.rule),
+            attempt=self.attempt.number,
             elapsed=elapsed,
             rng=self.run.random,
             retryable=failure.retryable,
             retry_after=failure.retry_after,
         )
+        retry = self.step.policy.retry
+        decision = self.run.request.dependencies.within_budget(decision, retry, elapsed)
         if not isinstance(decision, RetryAfter):
-            return None
+            return decision.code
         total = self.step.policy.total_timeout
         if total and elapsed + decision.delay >= total:
-            return None
-        return decision.delay
+            return LetterReason.MAX_ELAPSED.value
+        return decision
 
-    async def _pause(self, failure: FailureRecord, delay: float) -> bool:
+    async def _pause(
+        self, failure: FailureRecord, delay: float, error: BaseException | None
+    ) -> bool:
         """Record the failed attempt, wait, start the next; False when cancelled meanwhile."""
-        run, attempt = self.run, self._attempt
-        run.outbox.append(AttemptFailed(attempt.span, run.now(), failure, attempt.number, delay))
+        run, attempt = self.run, self.attempt
+        record = AttemptFailed(attempt.span, run.now(), failure, attempt.number, delay)
+        run.outbox.append(record)
+        run.tell(record, error)
         await run.commit()
         if delay > 0:
             woken = await wait_for(None, timeout=delay, cancel=self._cancel)
@@ -277,15 +351,15 @@ class NodeRun(Inputs):
                 return False
         elif self._cancel.requested:
             return False
-        self._attempt = Attempt(run, self.path, run.next_span(), attempt.number + 1)
+        self.attempt = Attempt(run, self.path, run.next_span(), attempt.number + 1)
         if self.facts.forks_scratch:
             self._hand_over()
             self._arguments = self.facts.arguments(self)
         run.outbox.append(
             AttemptStarted(
-                self._attempt.span,
-                self._span,
-                self._attempt.number,
+                self.attempt.span,
+                self.span,
+                self.attempt.number,
                 run.now(),
                 delay,
                 self.facts.attempts,
@@ -295,13 +369,13 @@ class NodeRun(Inputs):
         return True
 
     def _succeeded(self, value: Any) -> Outcome:
-        self._attempt.close()
+        self.attempt.close()
         step = self.step
         if step.task.routes:
             return self._routed(value)
         if step.outputs:
-            self._write_outputs(value)
-        self._finish(_SUCCEEDED, value)
+            write_outputs(step.outputs, value, self.scratch, self.frame)
+        finish(self, value)
         self.frame.put(step.name, value)
         return Outcome(_OK, value, self.scratch)
 
@@ -309,91 +383,41 @@ class NodeRun(Inputs):
         try:
             routes, value = chosen_routes(answer, self.successors)
         except Exception as error:  # noqa: BLE001 - a route may answer anything
-            return self._failed(capture(error))
+            return self._failed(given_up(capture(error), self._origin()), error)
         if isinstance(answer, Routing):
-            self._attempt.describe_route(answer)
-        self._finish(NodeState.SUCCEEDED, value)
+            self.attempt.describe_route(answer)
+        finish(self, value, routes)
         self.frame.put(self.step.name, value)
         return Outcome(End.OK, self.payload, self.scratch, routes)
 
-    def _write_outputs(self, value: Any) -> None:
-        for target in self.step.outputs:
-            root, *keys = target.split(".")
-            if root == "scratch":
-                holder: Any = self.scratch
-            elif root == "params":
-                holder = self.frame.flow.plain_params
-            else:
-                holder = self.frame.results
-                self.frame.order.setdefault(keys[0], self.frame.sequence)
-            for key in keys[:-1]:
-                holder = holder.setdefault(key, {})
-            holder[keys[-1]] = value
-
-    def _finish(
-        self,
-        state: NodeState,
-        value: Any = None,
-        *,
-        failure: FailureRecord | None = None,
-        handled: str = "",
-        keep: bool = True,
-    ) -> None:
-        body, codec, checkpoint, summary = None, "", "", None
-        if keep:
-            summary = summary_of(value)
-            encoded = encode(value, mode=self.step.task.checkpoint)
-            if isinstance(encoded, Encoded):
-                body, codec, checkpoint = encoded.body, encoded.codec, "stored"
-            else:
-                checkpoint = encoded.reason
-        elif failure is None:
-            summary, checkpoint = value, "none"
-        attempt = self._attempt
-        self.run.outbox.append(
-            NodeFinished(
-                self._span,
-                attempt.span,
-                state,
-                self.run.now(),
-                self.path,
-                body,
-                codec,
-                summary,
-                checkpoint,
-                failure,
-                handled,
-                attempt.number,
-                attempt.attributes,
-            )
-        )
-
     def _cancelled(self, abandoned: str) -> Outcome:
-        self._attempt.close()
+        self.attempt.close()
         reason = self._cancel.reason or self.run.cancel.reason
         failure = cancelled_failure(
             f"{reason}; its {abandoned} was abandoned" if abandoned else reason
         )
-        self._finish(NodeState.CANCELLED, failure=failure, keep=False)
+        self._digest = ""
+        failure = placed(failure, self._origin())
+        finish_failed(self, failure, state=NodeState.CANCELLED)
         return Outcome(End.CANCELLED, failure=failure, failed_path=self.path)
 
-    def _failed(self, failure: FailureRecord) -> Outcome:
+    def _failed(self, failure: FailureRecord, error: BaseException | None) -> Outcome:
         action = self.step.policy.on_error
         run = self.run
         if action.action == "stop":
-            self._finish(NodeState.FAILED, failure=failure, keep=False)
+            finish_failed(self, failure, error)
             return Outcome(End.BLOCKED, failure=failure, failed_path=self.path)
         run.handled_failures += 1
         if action.action == "continue":
             value = action.value if action.has_value else self.payload
-            self._finish(NodeState.FAILED, value, failure=failure, handled="continue")
+            finish_resumed(self, failure, error, value)
             self.frame.put(self.step.name, value)
             end = End.OK
         else:
             value = None
-            self._finish(NodeState.FAILED, failure=failure, handled=action.action, keep=False)
+            finish_failed(self, failure, error, handled=action.action)
             end = End.BLOCKED if action.action == "isolate" else End.DIVERTED
         return Outcome(end, value, self._input_scratch(), None, failure, self.path, action.action)
 
     def _input_scratch(self) -> Scratch:
-        return self._outer_scratch if self.facts.forks_scratch else self.scratch
+        return self.outer_scratch if self.facts.forks_scratch else self.scratch

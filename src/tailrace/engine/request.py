@@ -7,8 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tailrace.codecs import Encoded
+from tailrace.engine.dependency import OF_PROCESS, Dependencies
 from tailrace.engine.facts import PlanFacts
+from tailrace.engine.reuse import Reuse
+from tailrace.failures.judgement import Judgement
 from tailrace.model import FlowPlan, RunId, new_run_id
+from tailrace.ports import FailureWatch
 
 Echo = Callable[[str, str], None]
 """Takes a stream (``stdout``, ``stderr``, ``log``) and what a task wrote to it."""
@@ -37,3 +42,25 @@ class RunRequest:
     """Seconds after which the whole run is cancelled."""
     seed: int | None = None
     """Seed of the jitter; None: unpredictable."""
+    watch: FailureWatch | None = None
+    """Told of every failure once it is durable."""
+    judgement: Judgement | None = None
+    """What child processes take over, so that they judge failures alike."""
+    keep_errors: bool = False
+    """Keep exceptions until the end of the run, for a handler that wants the one that ended it."""
+    code_version: str = ""
+    fingerprints: bytes = b""
+    """Of the nodes, as in ``RunStarted``."""
+    inputs: Encoded | None = None
+    """What the run was started with, encoded; kept with the run."""
+    lineage: str = ""
+    """First run of a chain of resumes; empty: this one."""
+    reuse: Reuse | None = None
+    """What earlier runs of the lineage have finished already."""
+    dependencies: Dependencies = OF_PROCESS
+    """Retry budgets and circuit breakers."""
+    only: str = ""
+    """Path of the one node to run besides what is reused; empty: all."""
+    letter: str = ""
+    """Dead letter that this run redrives."""
+    generation: int = 0

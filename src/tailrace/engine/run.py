@@ -22,8 +22,8 @@ from tailrace.model import (
     RunStarted,
     RunStatus,
     ScopePlan,
-    new_span_base,
 )
+from tailrace.policy import snapshot
 from tailrace.ports import Journal
 from tailrace.tracing.summary import summarize, summarize_inputs
 
@@ -60,7 +60,7 @@ class Run(Running):
         scratch = Scratch()
         scratch.update(request.scratch)
         flow = FlowFrame({**self.plan.defaults, **request.params}, self.plan.expose_env, {})
-        frame = Frame(flow)
+        frame = Frame(flow, segments=(f"flow:{self.plan.name}",))
         self._open(flow)
         deadline = None
         if request.timeout:
@@ -92,10 +92,18 @@ class Run(Running):
                 self.now(),
                 summarize_inputs(flow.plain_params),
                 request.source,
-                new_span_base(),
+                self.span_base,
                 request.parent_span_id,
-                "",
+                "" if request.reuse is None else request.reuse.run_id,
                 dict(request.attributes),
+                request.code_version,
+                None if request.inputs is None else request.inputs.body,
+                "" if request.inputs is None else request.inputs.codec,
+                request.lineage,
+                request.letter,
+                request.generation,
+                snapshot(self.plan.policy),
+                request.fingerprints,
             )
         )
         self.next_span()
@@ -146,17 +154,18 @@ class Run(Running):
             handled_failures=self.handled_failures,
             interrupt=self.interrupt,
         )
-        self.outbox.append(
-            RunFinished(
-                self.now(),
-                status,
-                end.failure,
-                end.failed_path,
-                self.handled_failures,
-                summarize(result.output),
-                self.cancel.reason,
-            )
+        record = RunFinished(
+            self.now(),
+            status,
+            end.failure,
+            end.failed_path,
+            self.handled_failures,
+            summarize(result.output),
+            self.cancel.reason,
         )
+        self.outbox.append(record)
+        if self.has_failed or end.failure is not None or self.request.letter:
+            self.tell(record)
         return result
 
     def _release(self) -> None:

@@ -20,7 +20,14 @@ from tailrace.engine.process import ProcessPool
 from tailrace.engine.request import Echo, RunRequest
 from tailrace.engine.scratch import Scratch
 from tailrace.engine.threads import ThreadPool
-from tailrace.model import FailureRecord, NodeState, ScopePlan, ShapeDeclared, TaskStep
+from tailrace.model import (
+    FailureRecord,
+    NodeState,
+    ScopePlan,
+    ShapeDeclared,
+    TaskStep,
+    new_span_base,
+)
 from tailrace.model.journal import Record
 from tailrace.ports import Journal
 
@@ -61,7 +68,7 @@ class Running:
         self.request = request
         self.plan = request.plan
         self.run_id = request.run_id
-        self.lineage = request.run_id
+        self.lineage = request.lineage or request.run_id
         self.grace = request.grace
         self.artifact_folder = request.artifact_folder / request.run_id
         self.journal = journal
@@ -82,6 +89,14 @@ class Running:
         self.interrupt: BaseException | None = None
         self.timed_out = False
         self.spans = itertools.count(1)
+        self.told: list[Record] = []
+        """Records in the outbox that carry failures, for the watch."""
+        self.span_base = new_span_base()
+        self.has_failed = False
+        self._errors: dict[str, BaseException] = {}
+        self._watch = request.watch
+        self.reuses = request.reuse is not None or bool(request.only)
+        """True when steps may settle without running."""
         self._facts = request.facts
         self._shapes: dict[ShapeKey, int] = {}
         self._slot_wanted: deque[Callable[[], None]] = deque()
@@ -118,10 +133,42 @@ class Running:
             pending = self.commit_now()
             if pending is not None:
                 await pending
+        if self.told:
+            self.pass_on()
+
+    def tell(self, record: Record, error: BaseException | None = None) -> None:
+        """Have the watch learn of a failure in the outbox, once that is durable."""
+        if self._watch is None:
+            return
+        self.has_failed = True
+        self.told.append(record)
+        failure = record.failure  # type: ignore[attr-defined]  # only such records come here
+        if error is not None and failure is not None:
+            self._errors[failure.failure_id] = error
+
+    def pass_on(self) -> None:
+        """Tell the watch what is durable now."""
+        records, self.told = self.told, []
+        if self._watch is not None:
+            self._watch.take(records, self._errors)  # type: ignore[arg-type]  # as in ``note``
+        if not self.request.keep_errors:
+            self._errors.clear()
 
     def note(self, record: Record) -> None:
         """Hand over a record that nothing waits for; thread-safe."""
         self.journal.note(record)  # type: ignore[arg-type]  # every Record is one of AnyRecord
+
+    def reaches(self, container: str) -> bool:
+        """Tell whether the one node asked for, or one to reuse, is inside the container."""
+        request = self.request
+        inside = (f"{container}.", f"{container}[")
+        stored = () if request.reuse is None else request.reuse.stored
+        return request.only.startswith(inside) or any(path.startswith(inside) for path in stored)
+
+    def decision(self, path: str) -> str | None:
+        """Return the key of the branch that a container took in an earlier run."""
+        reuse = self.request.reuse
+        return None if reuse is None else reuse.decisions.get(path)
 
     # Slots.
 

@@ -16,12 +16,13 @@ from tailrace.engine.board import Board
 from tailrace.engine.cancel import CancelScope
 from tailrace.engine.containers import run_container
 from tailrace.engine.frame import Frame
+from tailrace.engine.giving_up import failure_of_step
 from tailrace.engine.node import NodeRun
 from tailrace.engine.outcome import End, Outcome
+from tailrace.engine.reused import reuse_step
 from tailrace.engine.running import Running, ScopeEnd
 from tailrace.engine.scratch import Scratch, ScratchConflict
 from tailrace.engine.stream import streams
-from tailrace.failures import capture
 from tailrace.model import AnyKindOfStep, ScopePlan, TaskStep
 
 _YIELD_NS = 10_000_000
@@ -115,11 +116,13 @@ class ScopeRun:
         pending = run.journal.append(records)
         if pending is not None:
             await pending
+        if run.told:
+            run.pass_on()
         facts = node.facts
         if facts.generates and node.input_failure is None and streams(self._plan, step):
             settle(step, node.streamed())
             return
-        if facts.inline and not run.request.timeout:
+        if facts.inline and not run.request.timeout and not node.waits_until:
             ended = node.run_inline()
             outcome = ended if isinstance(ended, Outcome) else await node.go_on(ended)
         else:
@@ -190,12 +193,17 @@ class ScopeRun:
             self._board.settle(self._tasks.pop(task), task.result())
 
     def _prepare(self, step: TaskStep) -> NodeRun | None:
-        """Bind and record a task step; None when its branches' scratch cannot be joined."""
+        """Bind and record a task step; None when it has settled without running.
+
+        That is so when its branches' scratch cannot be joined, or an earlier run has finished it.
+        """
         board = self._board
         try:
             payload, scratch = board.inputs_of(step)
         except ScratchConflict as error:
             board.fail_join(step, error)
+            return None
+        if self._run.reuses and self._settle_early(step, scratch):
             return None
         node = NodeRun(self._run, step, self._frame, payload, scratch, cancel=self._cancel)
         node.joins = board.joins
@@ -204,13 +212,30 @@ class ScopeRun:
         node.start(board.span_around(step))
         return node
 
+    def _settle_early(self, step: TaskStep, scratch: Scratch) -> bool:
+        """Settle a step that an earlier run has finished, or that was not asked for."""
+        run, board = self._run, self._board
+        path = self._frame.prefix + step.name
+        outcome = reuse_step(run, step, self._frame, scratch, board.span_around(step))
+        if outcome is not None:
+            board.settle(step, outcome)
+        elif run.request.only and path != run.request.only:
+            board.leave_out(step)
+        else:
+            return False
+        return True
+
     async def _run_container(self, step: AnyKindOfStep) -> Outcome:
         board = self._board
+        if self._run.request.only and not self._run.reaches(self._frame.prefix + step.name):
+            board.note_skip(step)
+            return Outcome(End.INACTIVE)
         try:
             payload, scratch = board.inputs_of(step)
         except ScratchConflict as error:
+            failure = failure_of_step(error, self._frame, step.name)
             path = self._frame.prefix + step.name
-            return Outcome(End.BLOCKED, failure=capture(error), failed_path=path)
+            return Outcome(End.BLOCKED, failure=failure, failed_path=path)
         return await run_container(
             self._run,
             step,

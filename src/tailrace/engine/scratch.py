@@ -70,6 +70,15 @@ class Scratch(MutableMapping[str, Any]):
             return True
         return any(theirs.get(key) is not version for key, version in mine.items())
 
+    def changed_since(self, base: Scratch) -> dict[str, Any]:
+        """Return the keys written since ``base``, whose fork this is, with their values."""
+        theirs = base._versions
+        return {
+            key: version.value
+            for key, version in self._versions.items()
+            if theirs.get(key) is not version
+        }
+
     def __getitem__(self, key: str) -> Any:
         return self._versions[key].value
 

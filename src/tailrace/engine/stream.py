@@ -45,7 +45,7 @@ class Stream:
         run: Running,
         attempt: Attempt,
         make: Callable[[], Any],
-        finish: Callable[[int, FailureRecord | None], None],
+        finish: Callable[[int, FailureRecord | None], FailureRecord | None],
     ) -> None:
         self._run = run
         self._attempt = attempt
@@ -67,8 +67,8 @@ class Stream:
             value = await self._pull()
         except BaseException as error:
             self._run.saw(error)
-            failure = capture(error)
-            self._end(failure)
+            failure = self._end(capture(error))
+            assert failure is not None  # noqa: S101 - one was given
             raise StreamBroken(failure, self._attempt.path) from error
         if value is END:
             self._end(None)
@@ -101,10 +101,11 @@ class Stream:
             self._generator.close()
         self._end(None)
 
-    def _end(self, failure: FailureRecord | None) -> None:
+    def _end(self, failure: FailureRecord | None) -> FailureRecord | None:
+        """Finish the generator's node; return its failure as it was recorded."""
         self._over = True
         self._attempt.close()
-        self._finish(self._count, failure)
+        return self._finish(self._count, failure)
 
 
 def streams(plan: ScopePlan, step: TaskStep) -> bool:

@@ -138,7 +138,8 @@ async def try_process(
 ) -> Tried:
     """Run in a child process that is killed past its deadline."""
     try:
-        body = pickle.dumps((spec.function, spec.kind, arguments, context))
+        judgement = attempt.run.request.judgement
+        body = pickle.dumps((spec.function, spec.kind, arguments, context, judgement))
     except Exception as error:  # noqa: BLE001 - pickling user values may raise anything
         message = f"the inputs of {attempt.path!r} cannot be sent to a child process: {error}"
         return Tried(error=TypeError(message))

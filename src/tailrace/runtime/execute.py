@@ -5,29 +5,32 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tailrace.diary import append_entry
-from tailrace.engine import NullJournal, Run, RunEnd, RunRequest
-from tailrace.errors import RunCancelled, RunFailed
+from tailrace.engine import NullJournal, Reuse, Run, RunEnd, RunRequest
+from tailrace.errors import RunCancelled, RunFailed, StoreError
+from tailrace.failures.judgement import Judgement
 from tailrace.model import Flow, FlowPlan, RunId, RunStatus, new_run_id
 from tailrace.model.report import RuntimeExecutionReport
-from tailrace.ports import Journal, RunStore, TraceReader
+from tailrace.ports import Journal
+from tailrace.runtime.inputs import encode_inputs
 from tailrace.runtime.loop import run_to_end
 from tailrace.runtime.options import RunOptions, RunResult
 from tailrace.runtime.plans import ready_plan
 from tailrace.runtime.report import fill_report
+from tailrace.runtime.resuming import reusable
 from tailrace.runtime.signals import SignalWatch
-from tailrace.settings import Settings, database_for, load_settings
+from tailrace.runtime.stores import open_stores
+from tailrace.runtime.watch import LateWatch, check_config, current_config, watch_of
+from tailrace.settings import load_settings
 from tailrace.tracing.observe import ObservedJournal
-from tailrace.tracing.redact import use_rules
 from tailrace.tracing.summary import summarize_inputs
 
 if TYPE_CHECKING:
-    from tailrace.store import SqliteStore
+    pass
 
 
 def execute(
@@ -118,16 +121,6 @@ async def execute_async(
     return prepared.finish(end)
 
 
-@dataclass(slots=True)
-class _Stores:
-    """Where a run is written and read back."""
-
-    writer: RunStore | None
-    reader: Callable[[], TraceReader] | None
-    folder: Path
-    """Folder beside which artifacts are kept."""
-
-
 class _Prepared:
     """A run that is ready to start: everything that can be refused has been."""
 
@@ -136,14 +129,17 @@ class _Prepared:
     ) -> None:
         self.options = options
         self.settings = load_settings()
-        use_rules(self.settings.redact)
+        judgement = Judgement.of(self.settings)
+        judgement.install()
+        self.config = options.config or current_config()
+        check_config(self.config, self.settings)
         params, scratch, payload = options.start_with()
-        ready = ready_plan(flow, params, options.policy)
+        ready = ready_plan(flow, params, options.policy, self.settings.failures)
         self.plan: FlowPlan = ready.plan
         self.params = {**self.plan.defaults, **params}
         self.report = report
         self.run_id = RunId(options.run_id) if options.run_id else new_run_id()
-        self.stores = _open_stores(options, self.settings)
+        self.stores = open_stores(options, self.settings)
         self._watch: SignalWatch | None = None
         journal: Journal = NullJournal()
         if self.stores.writer is not None:
@@ -165,9 +161,34 @@ class _Prepared:
                 artifact_folder=artifacts / "artifacts",
                 grace=self.settings.grace,
                 timeout=options.timeout,
+                code_version=ready.code_version,
+                fingerprints=ready.fingerprints,
+                inputs=encode_inputs(
+                    params, payload, scratch, policy=options.policy, target=ready.target
+                ),
+                reuse=self._reuse(),
+                only=options.only,
+                lineage=options.lineage,
+                letter=options.letter,
+                generation=options.generation,
+                judgement=judgement,
+                watch=LateWatch(
+                    lambda: watch_of(self.run, self.stores.worker_id, self.config, self.settings)
+                ),
+                keep_errors=self.config is not None and self.config.event_handler is not None,
             ),
             journal,
         )
+
+    def _reuse(self) -> Reuse | None:
+        """Return what the run to go on with has finished; None when there is none."""
+        wanted = self.options.resume
+        if wanted is None:
+            return None
+        if self.stores.reader is None:
+            raise StoreError("a run without a store cannot go on with another one", code="TR518")
+        with closing(self.stores.reader()) as reader:
+            return reusable(reader, self.plan, wanted)
 
     def signals(self) -> SignalWatch:
         """Return the watch that turns signals into a cancel."""
@@ -209,12 +230,16 @@ class _Prepared:
 
     def _report(self, end: RunEnd) -> RuntimeExecutionReport:
         report = self.report if self.report is not None else RuntimeExecutionReport()
-        reader = self.stores.reader() if self.stores.reader is not None else None
-        try:
-            return fill_report(report, end, self.plan, self.params, reader=reader)
-        finally:
-            if reader is not None:
-                reader.close()
+        with self.stores.read_back() as known:
+            return fill_report(
+                report,
+                end,
+                self.plan,
+                self.params,
+                reader=known.reader,
+                failures=known.failures,
+                letters=known.letters,
+            )
 
     def _write_diary(self, result: RunResult) -> None:
         wanted = self.options.diary
@@ -247,26 +272,3 @@ class _Prepared:
                 f"flow {self.plan.name!r} failed{node}: {report.summary} (run {end.run_id})",
                 report=report,
             )
-
-
-def _open_stores(options: RunOptions, settings: Settings) -> _Stores:
-    store = options.store
-    if store is False:
-        return _Stores(None, None, Path())
-    if store is not None and not isinstance(store, bool):
-        reader = getattr(store, "reader", None)
-        return _Stores(store, reader, Path())
-    path = options.db or database_for(Path.cwd(), settings)
-    durability = options.durability or settings.durability
-    from tailrace.store import SqliteTraceReader  # noqa: PLC0415 - runs without a store need none
-
-    return _Stores(
-        open_database(path, durability), lambda: SqliteTraceReader(path), path.resolve().parent
-    )
-
-
-def open_database(path: Path, durability: Any) -> SqliteStore:
-    """Return this process's store for a file; it is opened once and closed at exit."""
-    from tailrace.store import shared_store  # noqa: PLC0415 - runs without a store need none
-
-    return shared_store(path, durability=durability)

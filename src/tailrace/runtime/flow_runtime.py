@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from tailrace.model import Durability, Flow, Policy
 from tailrace.model.report import RuntimeExecutionReport
 from tailrace.ports import RunStore, Tracer
 from tailrace.runtime.execute import execute
 from tailrace.runtime.options import RunOptions
+from tailrace.runtime.watch import use_config
+
+if TYPE_CHECKING:
+    from tailrace.runtime.config import RuntimeConfig
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,8 +47,13 @@ class FlowRuntime:
         db: Path | str | None = None,
         durability: Durability | str | None = None,
         store: RunStore | bool | None = None,
+        config: RuntimeConfig | None = None,
     ) -> Self:
-        """Make a runtime with these options the current one and return it."""
+        """Make a runtime with these options the current one and return it.
+
+        ``config`` says who is told of failures; it holds for all runs of the process.
+        """
+        use_config(config)
         tracers: Sequence[Tracer] = ()
         if tracer is not None:
             tracers = tuple(tracer) if isinstance(tracer, Sequence) else (tracer,)
@@ -55,6 +64,7 @@ class FlowRuntime:
                 db=None if db is None else Path(db),
                 durability=None if durability is None else Durability(durability),
                 store=store,
+                config=config,
             )
         )
         FlowRuntime._current = runtime

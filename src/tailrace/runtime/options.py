@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tailrace.engine import Echo
 from tailrace.model import Durability, Policy, RunStatus
 from tailrace.model.report import RuntimeExecutionReport
 from tailrace.ports import RunStore, Tracer
+
+if TYPE_CHECKING:
+    from tailrace.runtime.config import RuntimeConfig
+    from tailrace.runtime.resuming import ResumeFrom
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,18 @@ class RunOptions:
     """Where output of tasks goes besides the trace; None: where they wrote it."""
     run_id: str | None = None
     """Trace id for the run, 32 hex digits; None: a fresh one."""
+    resume: ResumeFrom | None = None
+    """Run of the same store whose finished nodes are reused; None: none."""
+    lineage: str = ""
+    """First run of the chain of resumes; idempotency keys begin with it. Empty: this run."""
+    only: str = ""
+    """Path of the one node to run besides what is reused; empty: all."""
+    letter: str = ""
+    """Dead letter that this run redrives; its end settles the letter."""
+    generation: int = 0
+    """Redrives of that letter, this one included."""
+    config: RuntimeConfig | None = None
+    """Where failures are reported to; None: as the process was configured."""
 
     def start_with(self) -> tuple[dict[str, Any], dict[str, Any], Any]:
         """Return (params, scratch, payload) of the first moment."""

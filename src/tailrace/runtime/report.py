@@ -7,7 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tailrace.engine import RunEnd
-from tailrace.model import FlowPlan, RunStatus, RunSummary, ScopePlan, TaskStep
+from tailrace.errors import NotFound
+from tailrace.model import FlowPlan, RunStatus, RunSummary, ScopePlan, TaskStep, Trace
+from tailrace.model.failure import FailureFilter, Hop
+from tailrace.model.journal import FailureRecord
 from tailrace.model.plan import (
     AnyStep,
     ForEachStep,
@@ -18,11 +21,8 @@ from tailrace.model.plan import (
 )
 from tailrace.model.report import RuntimeExecutionReport
 from tailrace.policy import describe, snapshot
-from tailrace.ports import TraceReader
+from tailrace.ports import DeadLetters, FailureLog, TraceReader
 from tailrace.tracing.summary import summarize_inputs
-
-_LOOK_BACK = 500
-"""Earlier runs of the flow that are looked at for the same failure."""
 
 
 def fill_report(
@@ -31,9 +31,34 @@ def fill_report(
     plan: FlowPlan,
     params: Mapping[str, Any],
     *,
-    reader: TraceReader | None,
+    reader: TraceReader | None = None,
+    failures: FailureLog | None = None,
+    letters: DeadLetters | None = None,
 ) -> RuntimeExecutionReport:
-    """Write what is known about how the run failed into ``report`` and return it."""
+    """Write what is known about how the run failed into ``report`` and return it.
+
+    ``reader``, ``failures`` and ``letters`` are the store the run was written to; what only a
+    missing one knows stays empty.
+    """
+    _describe_run(report, end, plan, params)
+    if end.failure is not None:
+        _describe_failure(report, end.failure)
+    trace = None if reader is None else reader.trace(end.run_id, events=False)
+    if trace is not None:
+        _describe_attempts(report, trace, end.failed_path)
+    report.summary = _summary(report, end)
+    report.resumable = reader is not None
+    if end.failure is not None and failures is not None:
+        _describe_way(report, failures, letters)
+    if end.failure is not None and reader is not None and trace is not None:
+        report.seen_before = _seen_before(report, trace.run, reader, failures)
+    report.next_steps = _next_steps(report, has_log=failures is not None)
+    return report
+
+
+def _describe_run(
+    report: RuntimeExecutionReport, end: RunEnd, plan: FlowPlan, params: Mapping[str, Any]
+) -> None:
     report.trace_id = end.run_id
     report.flow = plan.name
     report.status = end.status.value
@@ -48,19 +73,18 @@ def fill_report(
     if end.failed_path:
         report.failed_node_id = step.name if step is not None else end.failed_path
         report.node_path = end.failed_path
-    failure = end.failure
-    if failure is not None:
-        report.error_type, report.error_message = failure.type, failure.message
-        report.category, report.fingerprint = failure.category, failure.fingerprint
-        report.cause_chain = [f"{kind}: {message}" for kind, message in failure.causes]
-        report.location, report.source_line = failure.location, failure.source_line
-    _describe_attempts(report, end, reader)
-    report.summary = _summary(report, end)
-    report.resumable = reader is not None
-    report.next_steps = _next_steps(report)
-    if reader is not None and failure is not None:
-        report.seen_before = _seen_before(reader, report)
-    return report
+
+
+def _describe_failure(report: RuntimeExecutionReport, failure: FailureRecord) -> None:
+    report.failure_id = failure.failure_id
+    report.error_type, report.error_message = failure.type, failure.message
+    report.category, report.error_class = failure.category, failure.class_
+    report.rule, report.given_up = failure.rule, failure.given_up
+    report.fingerprint = failure.fingerprint
+    report.fingerprint_template = failure.fp_template
+    report.cause_chain = [f"{kind}: {message}" for kind, message in failure.causes]
+    report.children = [f"{kind}: {message}" for kind, message in failure.children]
+    report.location, report.source_line = failure.location, failure.source_line
 
 
 def find_step(scope: ScopePlan, path: str) -> TaskStep | None:
@@ -93,14 +117,12 @@ def _inner_scopes(step: Any) -> Sequence[ScopePlan]:
             return []
 
 
-def _describe_attempts(
-    report: RuntimeExecutionReport, end: RunEnd, reader: TraceReader | None
-) -> None:
-    if reader is None or not end.failed_path:
+def _describe_attempts(report: RuntimeExecutionReport, trace: Trace, failed_path: str) -> None:
+    if not failed_path:
         return
-    for span in reader.trace(end.run_id, events=False).spans:
+    for span in trace.spans:
         attributes = span.attributes
-        if attributes.get("tailrace.node.path") != end.failed_path:
+        if attributes.get("tailrace.node.path") != failed_path:
             continue
         prefix = "tailrace.input."
         inputs = {
@@ -129,34 +151,68 @@ def _summary(report: RuntimeExecutionReport, end: RunEnd) -> str:
     return reason
 
 
-def _next_steps(report: RuntimeExecutionReport) -> list[str]:
-    return [f"tailrace trace show {report.trace_id}"] if report.resumable else []
+def _describe_way(
+    report: RuntimeExecutionReport, failures: FailureLog, letters: DeadLetters | None
+) -> None:
+    """Write which scopes the failure went through, and the letter it ended in."""
+    try:
+        found = failures.failure(report.failure_id) if report.failure_id else None
+    except NotFound:
+        found = None  # beyond the flood limit failures are counted only
+    if found is not None:
+        report.trail = [_hop_to_dict(hop) for hop in found.trail]
+        report.given_up = found.given_up or report.given_up
+    if letters is not None:
+        kept = letters.letters(FailureFilter(run=report.trace_id), limit=1)
+        report.dead_letter = kept[0].dl_id if kept else ""
 
 
-def _seen_before(reader: TraceReader, report: RuntimeExecutionReport) -> dict[str, Any]:
-    earlier = [
-        run
-        for run in reader.runs(limit=_LOOK_BACK, flow=report.flow)
-        if run.run_id != report.trace_id
-    ]
-    same = [run for run in earlier if _is_same(run, report)]
-    success = next((run for run in earlier if run.status is RunStatus.COMPLETED), None)
-    seen: dict[str, Any] = {"count": len(same)}
-    if same:
-        seen["first"] = _day(same[-1].start_ns)
-        seen["last"] = _day(same[0].start_ns)
-    if success is not None:
-        seen["last_success"] = _day(success.start_ns)
+def _hop_to_dict(hop: Hop) -> dict[str, Any]:
+    return {
+        "level": hop.level,
+        "path": list(hop.path),
+        "directive": hop.directive,
+        "policy": hop.policy_ref,
+        "reason": hop.reason,
+        "at": _instant(hop.at_ns),
+    }
+
+
+def _next_steps(report: RuntimeExecutionReport, *, has_log: bool) -> list[str]:
+    steps = [f"tailrace trace show {report.trace_id}"] if report.resumable else []
+    if has_log and report.failure_id:
+        steps.append(f"tailrace failures show {report.failure_id}")
+    if report.dead_letter:
+        steps.append(f"tailrace resume {report.trace_id}")
+    return steps
+
+
+def _seen_before(
+    report: RuntimeExecutionReport,
+    run: RunSummary,
+    reader: TraceReader,
+    failures: FailureLog | None,
+) -> dict[str, Any]:
+    """Return how often the same failure was seen before this run, and when the flow last did well.
+
+    Each is one look-up in an index, however many runs there are.
+    """
+    seen: dict[str, Any] = {}
+    if failures is not None and report.fingerprint:
+        earlier = FailureFilter(fingerprint=report.fingerprint, until_ns=run.start_ns)
+        seen["count"] = failures.counts(earlier).get("total", {}).get("failures", 0)
+        if seen["count"]:
+            groups = failures.groups(FailureFilter(fingerprint=report.fingerprint), limit=1)
+            newest = failures.failures(earlier, limit=1)
+            if groups:
+                seen["first"] = _instant(groups[0].first_ns)
+            if newest:
+                seen["last"] = _instant(newest[0].captured_ns)
+    success = reader.runs(limit=1, status=RunStatus.COMPLETED.value, flow=report.flow)
+    if success:
+        seen["last_success"] = _instant(success[0].start_ns)
     return seen
 
 
-def _is_same(run: RunSummary, report: RuntimeExecutionReport) -> bool:
-    return (
-        run.status is RunStatus.FAILED
-        and run.failed_node.rsplit(".", 1)[-1] == (report.node_path or "").rsplit(".", 1)[-1]
-        and run.reason.split(":", 1)[0] == report.error_type
-    )
-
-
-def _day(at_ns: int) -> str:
+def _instant(at_ns: int) -> str:
     return datetime.fromtimestamp(at_ns / 1e9, tz=UTC).isoformat(timespec="seconds")

@@ -1,0 +1,35 @@
+"""Settling a step with what an earlier run of the lineage left of it."""
+
+from __future__ import annotations
+
+from tailrace.engine.frame import Frame
+from tailrace.engine.outcome import End, Outcome
+from tailrace.engine.outputs import write_outputs
+from tailrace.engine.running import Running
+from tailrace.engine.scratch import Scratch
+from tailrace.model import NodeReused, TaskStep
+
+
+def reuse_step(
+    run: Running, step: TaskStep, frame: Frame, scratch: Scratch, around: int
+) -> Outcome | None:
+    """Record and return the outcome of a step that has finished earlier; None when it has not."""
+    reuse = run.request.reuse
+    path = frame.prefix + step.name
+    found = None if reuse is None else reuse.value(path)
+    if found is None:
+        return None
+    value, extra, run_id = found
+    shape = run.shape(run.facts(step))
+    shown = "" if path == step.name else path
+    run.outbox.append(
+        NodeReused(run.next_span(), around, shape, step.name, shown, run.now(), run_id)
+    )
+    frame.flow.artifacts.update(extra.artifacts)
+    if extra.scratch or step.outputs:
+        scratch = scratch.fork(step.name)
+        scratch.update(extra.scratch)
+        write_outputs(step.outputs, value, scratch, frame)
+    frame.put(step.name, value)
+    routes = None if extra.routes is None else frozenset(extra.routes)
+    return Outcome(End.OK, value, scratch, routes)

@@ -1,0 +1,78 @@
+"""Taking back what a changed node, and all that depends on it, has finished."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+
+from tailrace.engine import Reuse
+from tailrace.model import AnyKindOfStep, FlowPlan, RepeatStep, ScopePlan, TaskStep, UntilStep
+from tailrace.model.plan import inner_scopes
+from tailrace.runtime.fingerprint import inner_prefix, static_path
+
+
+def invalidate(reuse: Reuse, plan: FlowPlan, roots: Collection[str]) -> Reuse:
+    """Return what is left to reuse when the steps at these static paths run again.
+
+    With a step go all that depend on it, in its scope and in those around. A body that is repeated
+    goes as a whole: its iterations build on each other.
+    """
+    gone = set(_gone(plan.scope, "", frozenset(roots)))
+    return replace(
+        reuse,
+        stored={path: kept for path, kept in reuse.stored.items() if static_path(path) not in gone},
+        decisions={
+            path: key for path, key in reuse.decisions.items() if static_path(path) not in gone
+        },
+    )
+
+
+def _gone(scope: ScopePlan, prefix: str, roots: frozenset[str]) -> Iterator[str]:
+    """Yield the static paths in a scope that have to run again."""
+    reached: set[int] = set()
+    waiting: deque[int] = deque()
+    for step in scope.steps:
+        path = prefix + step.name
+        if path in roots:
+            yield from _whole(step, prefix)
+        elif isinstance(step, TaskStep):
+            continue
+        else:
+            inside = list(_gone_inside(step, prefix, roots))
+            if not inside:
+                continue
+            yield from inside
+        reached.add(step.index)
+        waiting.extend(_dependants(step))
+    while waiting:
+        index = waiting.popleft()
+        if index not in reached:
+            reached.add(index)
+            yield from _whole(scope.steps[index], prefix)
+            waiting.extend(_dependants(scope.steps[index]))
+
+
+def _gone_inside(step: AnyKindOfStep, prefix: str, roots: frozenset[str]) -> Iterator[str]:
+    below = inner_prefix(step, prefix)
+    found = [path for inner in inner_scopes(step) for path in _gone(inner, below, roots)]
+    if found and isinstance(step, RepeatStep | UntilStep):
+        found = list(_inside(step, prefix))
+    yield from found
+
+
+def _whole(step: AnyKindOfStep, prefix: str) -> Iterator[str]:
+    yield prefix + step.name
+    yield from _inside(step, prefix)
+
+
+def _inside(step: AnyKindOfStep, prefix: str) -> Iterator[str]:
+    for inner in inner_scopes(step):
+        for one in inner.steps:
+            yield from _whole(one, inner_prefix(step, prefix))
+
+
+def _dependants(step: AnyKindOfStep) -> Iterator[int]:
+    yield from step.successors
+    if isinstance(step, TaskStep):
+        yield from (index for index in (step.handler, step.rejoin) if index is not None)
