@@ -18,25 +18,40 @@ if TYPE_CHECKING:
         StoreError,
         TailraceError,
     )
+    from tailrace.events import ResilientEventStream
     from tailrace.failures import Permanent, Transient
-    from tailrace.flow import Flow
-    from tailrace.flows.python import (
-        Task,
-        foreach,
-        repeat,
-        route,
-        subflow,
-        switch,
-        task,
-        until,
+    from tailrace.failures.telemetry import (
+        FailureTelemetry,
+        FailureTelemetryObservationConfig,
+        LoggingFailureTelemetry,
+        NoopFailureTelemetry,
+        RingBufferFailureTelemetry,
+        RootEscalationSink,
+        TelemetryContext,
     )
-    from tailrace.model import Context, LoopFrame, OnError, Policy, Retry, Routing, Span, Trace
+    from tailrace.flow import Flow
+    from tailrace.flows.python import Task, foreach, repeat, route, subflow, switch, task, until
+    from tailrace.model import (
+        Context,
+        ErrorCategory,
+        FailureSnapshot,
+        LoopFrame,
+        OnError,
+        Policy,
+        Retry,
+        Routing,
+        Span,
+        Trace,
+    )
     from tailrace.model.report import RuntimeExecutionReport
-    from tailrace.policy import PolicyValidator
+    from tailrace.policy import PolicyValidator, RetryPolicy
     from tailrace.runtime import FlowRuntime, RunHandle, RunOptions, RunResult
+    from tailrace.runtime.config import RuntimeConfig
+    from tailrace.runtime.events import emit, emit_with_retry, get_resilient_stream
     from tailrace.store import SqliteTraceReader
     from tailrace.tracing.console import ConsoleTracer
     from tailrace.tracing.redact import Secret
+
 
 __version__ = "0.1.0"
 
@@ -44,15 +59,25 @@ _HOMES = {
     "ConsoleTracer": "tailrace.tracing.console",
     "Context": "tailrace.model",
     "DefinitionError": "tailrace.errors",
+    "ErrorCategory": "tailrace.model",
+    "FailureSnapshot": "tailrace.model",
+    "FailureTelemetry": "tailrace.failures.telemetry",
+    "FailureTelemetryObservationConfig": "tailrace.failures.telemetry",
     "Flow": "tailrace.flow",
     "FlowRuntime": "tailrace.runtime",
+    "LoggingFailureTelemetry": "tailrace.failures.telemetry",
     "LoopFrame": "tailrace.model",
+    "NoopFailureTelemetry": "tailrace.failures.telemetry",
     "OnError": "tailrace.model",
     "Permanent": "tailrace.failures",
     "Policy": "tailrace.model",
     "PolicyValidationError": "tailrace.errors",
     "PolicyValidator": "tailrace.policy",
+    "ResilientEventStream": "tailrace.events",
     "Retry": "tailrace.model",
+    "RetryPolicy": "tailrace.policy",
+    "RingBufferFailureTelemetry": "tailrace.failures.telemetry",
+    "RootEscalationSink": "tailrace.failures.telemetry",
     "Routing": "tailrace.model",
     "RunCancelled": "tailrace.errors",
     "RunError": "tailrace.errors",
@@ -60,6 +85,7 @@ _HOMES = {
     "RunHandle": "tailrace.runtime",
     "RunOptions": "tailrace.runtime",
     "RunResult": "tailrace.runtime",
+    "RuntimeConfig": "tailrace.runtime.config",
     "RuntimeExecutionReport": "tailrace.model.report",
     "Secret": "tailrace.tracing.redact",
     "Span": "tailrace.model",
@@ -67,9 +93,13 @@ _HOMES = {
     "StoreError": "tailrace.errors",
     "TailraceError": "tailrace.errors",
     "Task": "tailrace.flows.python",
+    "TelemetryContext": "tailrace.failures.telemetry",
     "Trace": "tailrace.model",
     "Transient": "tailrace.failures",
+    "emit": "tailrace.runtime.events",
+    "emit_with_retry": "tailrace.runtime.events",
     "foreach": "tailrace.flows.python",
+    "get_resilient_stream": "tailrace.runtime.events",
     "repeat": "tailrace.flows.python",
     "route": "tailrace.flows.python",
     "subflow": "tailrace.flows.python",
@@ -82,15 +112,25 @@ __all__ = [
     "ConsoleTracer",
     "Context",
     "DefinitionError",
+    "ErrorCategory",
+    "FailureSnapshot",
+    "FailureTelemetry",
+    "FailureTelemetryObservationConfig",
     "Flow",
     "FlowRuntime",
+    "LoggingFailureTelemetry",
     "LoopFrame",
+    "NoopFailureTelemetry",
     "OnError",
     "Permanent",
     "Policy",
     "PolicyValidationError",
     "PolicyValidator",
+    "ResilientEventStream",
     "Retry",
+    "RetryPolicy",
+    "RingBufferFailureTelemetry",
+    "RootEscalationSink",
     "Routing",
     "RunCancelled",
     "RunError",
@@ -98,6 +138,7 @@ __all__ = [
     "RunHandle",
     "RunOptions",
     "RunResult",
+    "RuntimeConfig",
     "RuntimeExecutionReport",
     "Secret",
     "Span",
@@ -105,9 +146,13 @@ __all__ = [
     "StoreError",
     "TailraceError",
     "Task",
+    "TelemetryContext",
     "Trace",
     "Transient",
+    "emit",
+    "emit_with_retry",
     "foreach",
+    "get_resilient_stream",
     "repeat",
     "route",
     "subflow",

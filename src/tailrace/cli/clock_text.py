@@ -7,18 +7,32 @@ from datetime import UTC, date, datetime, time, timedelta
 
 _NS = 1_000_000_000
 _AGO = r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)"
+_LAST_SECOND = 253_402_200_000
+"""Late in the year 9999: what is beyond the calendar is shown as its end."""
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 def local_time(at_ns: int) -> str:
     """Return an instant (ns since the epoch) in local time with its zone, to the second."""
-    moment = datetime.fromtimestamp(at_ns / _NS, tz=UTC).astimezone()
+    seconds = min(max(at_ns / _NS, 0), _LAST_SECOND)
+    moment = datetime.fromtimestamp(seconds, tz=UTC).astimezone()
     return moment.strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def ago(at_ns: int, now_ns: int) -> str:
+    """Return how long ago an instant was, such as ``40s ago``, ``5h ago``; 0 is ``-``."""
+    if not at_ns:
+        return "-"
+    seconds = max(0, now_ns - at_ns) // _NS
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size}{unit} ago"
+    return f"{seconds}s ago"
 
 
 def utc_time(at_ns: int) -> str:
     """Return an instant (ns since the epoch) as ISO 8601 in UTC, to the nanosecond."""
-    seconds, rest = divmod(at_ns, _NS)
+    seconds, rest = divmod(min(max(at_ns, 0), _LAST_SECOND * _NS), _NS)
     return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,10 @@ def show(output: str) -> int:
     """Show every setting, its value and its origin: default, tailrace.toml or TAILRACE_*."""
     settings = load_settings()
     rows: dict[str, tuple[Any, str]] = {
-        field.name: (getattr(settings, field.name), settings.origins[field.name])
-        for field in fields(settings)
-        if field.name in settings.origins
+        name: (settings.value_of(name), origin) for name, origin in settings.origins.items()
     }
+    rules, origin = rows["failures.rules"]
+    rows["failures.rules"] = ([rule.as_table() for rule in rules], origin)
     if settings.db is None:
         rows["db"] = (database_for(Path.cwd(), settings), "default")
     terminal = current_session().out
@@ -42,7 +41,15 @@ def _text(value: Any) -> str:
     match value:
         case bool():
             return str(value).lower()
+        case tuple() | list() if not value:
+            return "-"
         case tuple():
-            return " ".join(value) or "-"
+            return " ".join(value)
+        case list():
+            return "; ".join(
+                " ".join(f"{key}={one}" for key, one in table.items()) for table in value
+            )
+        case "":
+            return "-"
         case _:
             return str(value)

@@ -24,7 +24,7 @@ _STEP = 1024
 @db_option
 @format_option("text", "json")
 def stats(db: Path | None, output: str) -> int:
-    """Show what the database holds: runs, spans, events, checkpoints, size, age."""
+    """Show what the database holds: runs, failures, dead letters, size, age."""
     from tailrace.store import inspect_store  # noqa: PLC0415 - help needs no store
 
     found = inspect_store(database_path(db))
@@ -44,6 +44,10 @@ def _to_dict(found: StoreStats) -> dict[str, Any]:
         "spans": found.spans,
         "events": found.events,
         "checkpoints": found.checkpoints,
+        "failures": found.failures,
+        "failure_groups": found.groups,
+        "dead_letters": found.letters,
+        "stream_events": found.stream_events,
         "size_bytes": found.size,
         "free_bytes": found.free,
         "first_run": None if found.first_ns is None else utc_time(found.first_ns),
@@ -59,6 +63,9 @@ def _pairs(found: StoreStats) -> list[tuple[str, str]]:
         ("spans", f"{found.spans:,}"),
         ("events", f"{found.events:,}"),
         ("checkpoints", f"{found.checkpoints:,}"),
+        ("failures", f"{found.failures:,} in {found.groups:,} group{'s' * (found.groups != 1)}"),
+        ("dead letters", f"{found.letters:,}"),
+        ("stream events", f"{found.stream_events:,}"),
         ("size", f"{size_text(found.size)} ({size_text(found.free)} of it free)"),
         ("first run", "-" if found.first_ns is None else local_time(found.first_ns)),
         ("last run", "-" if found.last_ns is None else local_time(found.last_ns)),

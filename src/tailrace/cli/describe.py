@@ -53,15 +53,17 @@ def describe_commands(output: str) -> int:
     return 0
 
 
-def _walk(group: LazyGroup, context: click.Context, prefix: str) -> Iterator[dict[str, Any]]:
+def _walk(
+    group: LazyGroup, context: click.Context, prefix: str, *, hidden: bool = False
+) -> Iterator[dict[str, Any]]:
+    shown = set(group.list_commands(context))
     for name in group.all_commands():
         found = group.get_command(context, name)
+        is_hidden = hidden or name not in shown
         if isinstance(found, LazyGroup):
-            yield from _walk(found, context, f"{prefix}{name} ")
+            yield from _walk(found, context, f"{prefix}{name} ", hidden=is_hidden)
         elif found is not None:
-            yield _described(
-                f"tailrace {prefix}{name}", found, hidden=name not in group.list_commands(context)
-            )
+            yield _described(f"tailrace {prefix}{name}", found, hidden=is_hidden)
 
 
 def _described(name: str, found: click.Command, *, hidden: bool) -> dict[str, Any]:

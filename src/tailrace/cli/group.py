@@ -66,9 +66,10 @@ def _set_flag(name: str) -> Callable[[click.Context, click.Parameter, bool], Non
 class LazyGroup(click.Group):
     """The commands of the table whose names begin with ``prefix``."""
 
-    def __init__(self, prefix: str = "", **settings: Any) -> None:
+    def __init__(self, prefix: str = "", *, default: str = "", **settings: Any) -> None:
         settings.setdefault("context_settings", _HELP)
         settings.setdefault("callback", _help_alone)
+        self._default = default
         super().__init__(name=prefix or "tailrace", invoke_without_command=True, **settings)
         self.params.extend(_shared_options())
         self._members = {_leaf(entry.name): entry for entry in _children(prefix)}
@@ -89,7 +90,8 @@ class LazyGroup(click.Group):
         """Import and return the command, or None when there is none of that name."""
         match self._members.get(cmd_name):
             case GroupEntry() as entry:
-                return LazyGroup(entry.name, help=entry.help)
+                text = f"{entry.help}\n\n{entry.guide}".rstrip()
+                return LazyGroup(entry.name, default=entry.default, help=text)
             case Entry() as entry:
                 module, _, function = entry.target.partition(":")
                 loaded = getattr(import_module(f"tailrace.cli.{module}"), function)
@@ -97,6 +99,13 @@ class LazyGroup(click.Group):
                 return loaded
             case _:
                 return None
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command before arguments that name none."""
+        if self._default and not any(flag in args[:1] for flag in _HELP["help_option_names"]):
+            names_one = bool(args) and (args[0] in self._members or not args[0].startswith("-"))
+            args = args if names_one else [self._default, *args]
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

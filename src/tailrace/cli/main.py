@@ -20,10 +20,12 @@ _HELP = """Run a flow with one command, and see exactly what happened.
   tailrace init                     write a first flow
   tailrace run flow.yaml            run it
   tailrace trace show @last         look at the run
+  tailrace failures groups          what hurts most this week
   tailrace explain TR122            understand an error code
 
 Exit codes: 0 done, 1 the run failed or a check found something, 2 usage or definition is wrong,
-3 not found, 4 not allowed or not configured, 5 store unreachable, 124 timeout, 130 interrupted.
+3 not found, 4 not allowed or not configured, 5 store unreachable, 6 partly done, 124 timeout,
+130 interrupted.
 """
 
 

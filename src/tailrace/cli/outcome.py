@@ -29,8 +29,10 @@ def present(result: RunResult, flow: Flow, wishes: Wishes) -> None:
     if wishes.as_json:
         session.out.lines([pretty(_to_dict(result, flow))])
     elif result.report is not None:
-        lines = (clean(line) for line in result.report.to_text().splitlines())
-        session.out.lines(lines)
+        terminal = session.out
+        text = result.report.to_text()
+        shown = text if terminal.unicode else text.replace(" · ", " - ").replace(" ⏎ ", " / ")
+        terminal.lines(clean(line) for line in shown.splitlines())
     elif result.output is not None and wishes.output is None:
         session.out.lines([pretty(result.output)])
     if not wishes.quiet and not wishes.as_json:

@@ -76,8 +76,10 @@ def explain(target: str, node: str | None, policy: str | None, output: str) -> i
 
 def _effective(flow: Flow, node: str | None, override: Policy | None) -> EffectivePolicy:
     from tailrace.flows.levels import Policies  # noqa: PLC0415 - help needs no flows
+    from tailrace.policy.project import project_policy  # noqa: PLC0415 - likewise
+    from tailrace.settings import load_settings  # noqa: PLC0415 - likewise
 
-    policies = Policies(flow, override)
+    policies = Policies(flow, override, project_policy(load_settings().failures))
     if node is None:
         return policies.flow
     known = _task_nodes(flow)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tailrace.cli.problem_text import Problem, annotation, render_problem
+from tailrace.cli.refusal import Refusal
 from tailrace.cli.session import Session
 from tailrace.errors import (
     DefinitionError,
@@ -88,6 +89,8 @@ def exit_code_of(error: TailraceError) -> int:
             return 3
         case SettingsError():
             return 4
+        case DefinitionError():
+            return 2
         case StoreError() | TransportError():
             return 5
         case RunCancelled():
@@ -125,6 +128,8 @@ def problem_of(finding: Finding) -> Problem:
 
 def _usage(error: click.UsageError) -> Problem:
     message, hint = error.format_message().rstrip("."), ""
+    if isinstance(error, Refusal):
+        return Problem(code=error.code, message=message, hint=error.hint)
     if error.ctx is not None:
         hint = f"{error.ctx.command_path} --help shows what is allowed"
     return Problem(code=USAGE, message=message[:1].lower() + message[1:], hint=hint)

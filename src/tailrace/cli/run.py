@@ -11,8 +11,8 @@ import click
 
 from tailrace.cli.arguments import parse_params, parse_settings, read_mapping
 from tailrace.cli.group import command
-from tailrace.cli.options import db_option, seconds
 from tailrace.cli.read_policy import read_policy
+from tailrace.cli.run_options import on_change, resume_options, run_options
 from tailrace.cli.session import current_session, finish
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tailrace.model import Durability, Flow, Policy
     from tailrace.ports import Tracer
     from tailrace.runtime import RunOptions, RunResult
+    from tailrace.runtime.resuming import OnChange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,9 @@ class Wishes:
     diary: bool
     timeout: float | None
     dry_run: bool
+    resume: str | None
+    nodes: tuple[str, ...]
+    on_change: OnChange
 
 
 @command()
@@ -55,43 +59,10 @@ class Wishes:
     "--set", "settings", multiple=True, metavar="PATH=JSON", help="A value in the context, by path."
 )
 @click.option("-c", "--context", metavar="JSON|@FILE|-", help="params, scratch and payload.")
-@click.option("--policy", metavar="JSON|@FILE", help="Overrides the flow's policy.")
+@run_options
+@resume_options
 @click.option(
-    "--tracer",
-    multiple=True,
-    type=click.Choice(["console", "sqlite", "none"]),
-    help="sqlite (always, unless none is given); console adds a line per span.",
-)
-@db_option
-@click.option(
-    "--durability",
-    type=click.Choice(["process", "power", "relaxed"]),
-    help="What a commit survives.",
-)
-@click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the result here."
-)
-@click.option(
-    "--output-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the diary and of artifacts.",
-)
-@click.option(
-    "--report-path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the failure report here.",
-)
-@click.option("--report-format", type=click.Choice(["json", "markdown"]), help="How to write it.")
-@click.option("--strict", is_flag=True, help="Exit 1 when a failure was handled, too.")
-@click.option("--watch", is_flag=True, help="Show the run as a live tree.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no warnings.")
-@click.option("--json", "as_json", is_flag=True, help="Result or failure as one JSON object.")
-@click.option("--diary/--no-diary", default=True, help="Write runtime_execution.log.")
-@click.option(
-    "--timeout",
-    metavar="DURATION",
-    callback=seconds,
-    help="Cancel the run after this time (exit 124).",
+    "--resume", metavar="RUN", help="Reuse what this run has finished (@last-failed, an id)."
 )
 @click.option("--dry-run", is_flag=True, help="Check and show the flow; run nothing.")
 def run_flow(**given: Any) -> int:
@@ -102,20 +73,32 @@ def run_flow(**given: Any) -> int:
     \b
       tailrace run flow.yaml
       tailrace run flow.yaml -p source=other.csv --watch
+      tailrace run flow.yaml --resume @last-failed
       tailrace run flow.py --json | jq .output
     """  # noqa: D301 - \b is click's mark for lines to keep
     from tailrace.cli.load_flow import load_flow  # noqa: PLC0415 - help needs no model
 
-    wishes = Wishes(**given)
-    context = _context(wishes)
+    change = on_change(force=given.pop("force"), rerun=given.pop("rerun_changed"))
+    wishes = Wishes(**given, on_change=change)
+    context = context_of(wishes)
     policy = read_policy(wishes.policy)
-    flow = load_flow(wishes.target, params=context["params"], override=policy, quiet=wishes.quiet)
+    params = {*context["params"], *_kept_params(wishes)}
+    flow = load_flow(wishes.target, params=params, override=policy, quiet=wishes.quiet)
     if wishes.dry_run:
         return _show_plan(flow)
-    return _run(flow, context, policy, wishes)
+    return run_and_present(flow, context, policy, wishes)
 
 
-def _context(wishes: Wishes) -> Mapping[str, Any]:
+def _kept_params(wishes: Wishes) -> Mapping[str, Any]:
+    """Return the params of the run to go on with."""
+    if wishes.resume is None:
+        return {}
+    from tailrace.runtime.going_on import find_inputs  # noqa: PLC0415 - only with --resume
+
+    return find_inputs(wishes.db, wishes.resume)[1].params
+
+
+def context_of(wishes: Wishes) -> Mapping[str, Any]:
     """Return ``params``, ``scratch`` and ``payload`` to start with.
 
     ``--context`` may hold params alone; ``--set`` and ``--param`` overrule it.
@@ -145,21 +128,39 @@ def _show_plan(flow: Flow) -> int:
     return 0
 
 
-def _run(flow: Flow, context: Mapping[str, Any], policy: Policy | None, wishes: Wishes) -> int:
+def run_and_present(
+    flow: Flow, context: Mapping[str, Any], policy: Policy | None, wishes: Wishes
+) -> int:
+    """Run a flow, or go on with a run of it, and show how it ended; return the exit code."""
     from tailrace.cli.outcome import present, remember_last_failure  # noqa: PLC0415 - not for help
-    from tailrace.runtime import execute  # noqa: PLC0415 - the engine, only when something runs
 
     view = _view(flow, wishes)
     if wishes.diary and not wishes.quiet:
         remember_last_failure(flow.name, wishes.output_dir)
     try:
-        result = execute(flow, _options(context, policy, wishes, view))
+        result = _execute(flow, _options(context, policy, wishes, view), wishes)
     finally:
         if view is not None:
             view.close()
+    if result is None:
+        run = f"run {wishes.resume}"
+        current_session().err.lines([f"{run} has finished everything; name nodes with --from"])
+        return 0
     code = finish(exit_code(result, strict=wishes.strict))
     present(result, flow, wishes)
     return code
+
+
+def _execute(flow: Flow, options: RunOptions, wishes: Wishes) -> RunResult | None:
+    """Run, or go on; None when there is nothing to go on with."""
+    if wishes.resume is None:
+        from tailrace.runtime import execute  # noqa: PLC0415 - only when something runs
+
+        return execute(flow, options)
+    from tailrace.runtime.going_on import Resume, resume  # noqa: PLC0415 - only with --resume
+
+    wanted = Resume(run_id=wishes.resume, nodes=wishes.nodes, on_change=wishes.on_change)
+    return resume(wanted, options, flow=flow)
 
 
 def _view(flow: Flow, wishes: Wishes) -> LiveTree | ProgressLines | None:

@@ -24,11 +24,37 @@ class GroupEntry(NamedTuple):
 
     name: str
     help: str
-    section: str
+    section: str = ""
     hidden: bool = False
+    default: str = ""
+    """The command that runs when none of the group is named; empty: the help is shown."""
+    guide: str = ""
+    """Further lines of the group's help."""
 
 
-SECTIONS = ("Run", "Write", "Inspect", "Help")
+SECTIONS = ("Run", "Write", "Inspect", "Recover", "Help")
+
+_FAILURES_GUIDE = """\b
+  tailrace failures groups          what hurts most this week
+  tailrace failures show F-01KA...  one failure: rule, stack, its way, what to do
+  tailrace failures candidates      work that a redrive may heal
+  tailrace dlq redrive v1:3ac9...   run the work of a group again, finished nodes reused
+  tailrace failures groups resolve v1:3ac9...   it is mended; newer code opens it again
+  tailrace failures status --since 1h --fail-if   for cron and CI: exit 1 when something failed
+"""
+_DLQ_GUIDE = """\b
+  tailrace dlq list                       groups of dead letters, with advice
+  tailrace dlq show v1:3ac9...            the letters of one group
+  tailrace dlq redrive v1:3ac9... --dry-run   what would run again
+  tailrace dlq redrive DL-01KA...         run one again
+  tailrace dlq discard DL-01KA... --reason "order was cancelled"
+"""
+_EVENTS_GUIDE = """\b
+  tailrace events status                  counts by status, category and type
+  tailrace events list --status failed    the newest failed events
+  tailrace events tail                    events as they come
+  tailrace events import event_stream.jsonl   take over the files of the older program
+"""
 
 GROUPS = (
     GroupEntry("flow", "Views and other spellings of a flow.", "Write"),
@@ -38,11 +64,46 @@ GROUPS = (
     GroupEntry("trace", "Runs and what happened in them.", "Inspect"),
     GroupEntry("lens", "Older names of the trace commands.", "Inspect"),
     GroupEntry("db", "The database that holds the traces.", "Inspect"),
+    GroupEntry(
+        "failures", "What failed, how often, why, and what to do.", "Recover", guide=_FAILURES_GUIDE
+    ),
+    GroupEntry("failures groups", "Failures of one kind at one place.", default="list"),
+    GroupEntry("failures batches", "Redrives of many letters.", default="list"),
+    GroupEntry("failures audit", "Who did what to letters and groups.", default="list"),
+    GroupEntry("failures dlq", "The same as tailrace dlq.", hidden=True, default="list"),
+    GroupEntry(
+        "dlq", "Dead letters: work that gave up.", "Recover", default="list", guide=_DLQ_GUIDE
+    ),
+    GroupEntry("events", "The resilient event stream.", "Recover", guide=_EVENTS_GUIDE),
     GroupEntry("config", "Settings and where each comes from.", "Help"),
 )
 
+_LETTER_COMMANDS = (
+    ("list", "letters:list_letters", "List dead letters by group, most letters first."),
+    ("show", "letters:show_letter", "Show one letter, or the letters of a group."),
+    ("redrive", "redrive:redrive_letters", "Run the work of dead letters again."),
+    ("discard", "letter_changes:discard", "Give up on letters for good."),
+    ("park", "letter_changes:park", "Keep letters out of redrives."),
+    ("reopen", "letter_changes:reopen", "Open parked or discarded letters again."),
+    ("export", "letter_files:export_letters", "Write letters as JSON lines."),
+    ("import", "letter_files:import_letters", "Read letters that were exported."),
+)
+_STATUS = "Show exact counts of failures, groups and letters."
+_FAILED = "List failures, newest first."
+_CANDIDATES = "List letters that a redrive may heal, oldest first."
+_SHOW = "Show one failure in full."
+_REDRIVE = "Run the work of dead letters again."
+_PURGE = "Delete old failures and settled letters."
+_METRICS = "Show counts as numbers for programs."
+_PROMETHEUS = "Show counts as Prometheus reads them."
+_REPORT = "Write a report of counts, groups, failures and letters."
+_EVENT = "Show one event in full."
+_IMPORT = "Take over event files of the older program."
+_EXPORT = "Write events as the older program reads them."
+
 COMMANDS = (
     Entry("run", "run:run_flow", "Run a flow and show what happens.", "Run"),
+    Entry("resume", "resume:resume_run", "Go on with a run that ended early.", "Run"),
     Entry("init", "init:write_first_flow", "Write a first flow to start from.", "Write"),
     Entry(
         "check", "check:check_flows", "Find what is wrong with a flow without running it.", "Write"
@@ -67,6 +128,57 @@ COMMANDS = (
     Entry("lens spans", "lens:spans", "List the spans of one run as a table."),
     Entry("db stats", "db:stats", "Show what the database holds and its size."),
     Entry("db check", "db:check", "Verify the database's integrity."),
+    Entry("failures status", "failures:status", _STATUS),
+    Entry("failures list", "failures:list_failures", _FAILED),
+    Entry("failures show", "failures:show_failure", _SHOW),
+    Entry("failures groups list", "failure_groups:list_groups", "Show what hurts most."),
+    Entry("failures groups show", "failure_groups:show_group", "Show one group."),
+    Entry("failures groups resolve", "group_changes:resolve", "Mark groups as mended."),
+    Entry("failures groups ignore", "group_changes:ignore", "Hide groups, for a time or for good."),
+    Entry("failures groups reopen", "group_changes:reopen", "Open groups again."),
+    Entry("failures groups merge", "group_changes:merge", "Count one group as part of another."),
+    Entry("failures trail", "failure_trail:trail", "Show the way a failure or a letter went."),
+    Entry("failures attempts", "attempts:list_attempts", "List all attempts of a run."),
+    Entry("failures classify", "classify:classify_error", "Say how a failure would be classified."),
+    Entry("failures candidates", "letters:candidates", _CANDIDATES),
+    Entry("failures redrive", "redrive:redrive_letters", _REDRIVE),
+    Entry("failures batches list", "batches:list_batches", "List redrive batches, newest first."),
+    Entry("failures batches show", "batches:show_batch", "Show one batch, letter by letter."),
+    Entry("failures batches pause", "batches:pause", "Stop taking further letters."),
+    Entry("failures batches resume", "batches:resume", "Go on with a batch."),
+    Entry("failures watch", "watch:watch_failures", "Show failures as they happen."),
+    Entry("failures metrics", "failure_metrics:metrics", _METRICS),
+    Entry("failures prometheus", "failure_metrics:prometheus", _PROMETHEUS),
+    Entry("failures audit list", "audit:list_actions", "List the audit trail, oldest first."),
+    Entry("failures audit verify", "audit:verify", "Find a line that was changed or removed."),
+    Entry("failures purge", "purge:purge", _PURGE),
+    Entry("failures import-resonant", "event_files:import_events", _IMPORT),
+    Entry("failures export-resonant", "event_files:export_events", _EXPORT),
+    Entry("failures export", "failure_report:write_report", _REPORT),
+    Entry("failures failed", "failures:list_failures", _FAILED, hidden=True),
+    Entry("failures retry-candidates", "letters:candidates", _CANDIDATES, hidden=True),
+    Entry("failures detail", "failures:show_failure", _SHOW, hidden=True),
+    Entry("failures retry", "redrive:redrive_letters", _REDRIVE, hidden=True),
+    Entry("failures fingerprint", "failure_groups:show_group", "Show one group.", hidden=True),
+    *(Entry(f"failures dlq {name}", target, text) for name, target, text in _LETTER_COMMANDS),
+    *(Entry(f"dlq {name}", target, text) for name, target, text in _LETTER_COMMANDS),
+    Entry("dlq edit", "redrive:redrive_letters", _REDRIVE, hidden=True),
+    Entry("dlq purge", "purge:purge", _PURGE, hidden=True),
+    Entry("events status", "events:status", "Show exact counts of events."),
+    Entry("events list", "events:list_events", "List events, newest first."),
+    Entry("events show", "events:show_event", _EVENT),
+    Entry("events tail", "events:tail", "Show events as they come."),
+    Entry("events emit", "events:emit_event", "Write one event."),
+    Entry("events export", "event_files:export_events", _EXPORT),
+    Entry("events import", "event_files:import_events", _IMPORT),
+    Entry("events failed", "events:failed", "List failed events, newest first.", hidden=True),
+    Entry("events dlq", "letters:list_letters", "List dead letters by group.", hidden=True),
+    Entry("events retry-candidates", "letters:candidates", _CANDIDATES, hidden=True),
+    Entry("events detail", "events:show_event", _EVENT, hidden=True),
+    Entry("events retry", "redrive:redrive_letters", _REDRIVE, hidden=True),
+    Entry("events purge", "events:purge_events", "Delete old events."),
+    Entry("events metrics", "event_metrics:metrics", _METRICS),
+    Entry("events prometheus", "event_metrics:prometheus", _PROMETHEUS),
     Entry("explain", "explain:explain_code", "Explain an error code.", "Help"),
     Entry("config show", "config:show", "Show every setting and its origin."),
     Entry("describe", "describe:describe_commands", "Describe every command for programs.", "Help"),

@@ -14,6 +14,8 @@ from tailrace.cli.width import cells, clean, cut, pad
 
 _GAP = "  "
 _FLEX_MINIMUM = 12
+_LONGEST_ID = 80
+"""Characters; digests have 71."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,8 @@ class Column:
     title: str
     right: bool = False
     flex: bool = False
+    least: int = _FLEX_MINIMUM
+    """Cells of a flex column; it gets fewer only when no other can be dropped."""
     drop: int = 0
     """0: never dropped."""
 
@@ -64,15 +68,19 @@ def _fit(
     """Return the places of the columns that stay, and their widths."""
     shown = list(range(len(columns)))
     while True:
-        least = [
-            min(natural[place], _FLEX_MINIMUM) if columns[place].flex else natural[place]
-            for place in shown
-        ]
-        excess = sum(least) + len(_GAP) * (len(shown) - 1) - width
+        least = [_least(columns[place], natural[place]) for place in shown]
+        gaps = len(_GAP) * (len(shown) - 1)
+        excess = sum(least) + gaps - width
         droppable = [place for place in shown if columns[place].drop]
         if excess <= 0 or not droppable:
             break
         shown.remove(max(droppable, key=lambda place: columns[place].drop))
+    if excess > 0:
+        least = [
+            min(floor, _FLEX_MINIMUM) if columns[place].flex else floor
+            for place, floor in zip(shown, least, strict=True)
+        ]
+        excess = sum(least) + gaps - width
     spare = max(0, -excess)
     widths = []
     for place, floor in zip(shown, least, strict=True):
@@ -80,6 +88,10 @@ def _fit(
         spare -= grown - floor
         widths.append(grown)
     return shown, widths
+
+
+def _least(column: Column, natural: int) -> int:
+    return min(natural, column.least) if column.flex else natural
 
 
 def _line(
@@ -101,14 +113,19 @@ def _line(
 
 
 def render_pairs(pairs: Sequence[tuple[str, str]], terminal: Terminal) -> list[str]:
-    """Return ``name  value`` lines with the names padded to one width."""
+    """Return ``name  value`` lines with the names padded to one width; ids are never cut."""
     width = max((cells(name) for name, _ in pairs), default=0)
     room = max(_FLEX_MINIMUM, terminal.width - width - len(_GAP))
     return [
         f"{terminal.style(pad(name, width), 'bold')}{_GAP}"
-        f"{cut(clean(value), room, ellipsis=terminal.marks.ellipsis)}".rstrip()
+        f"{_value(clean(value), room, terminal)}".rstrip()
         for name, value in pairs
     ]
+
+
+def _value(text: str, room: int, terminal: Terminal) -> str:
+    is_id = len(text) <= _LONGEST_ID and " " not in text
+    return text if is_id else cut(text, room, ellipsis=terminal.marks.ellipsis)
 
 
 def render_markdown(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:

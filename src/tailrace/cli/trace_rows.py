@@ -179,6 +179,7 @@ class _Builder:
         if span.status is SpanStatus.ERROR and self._is_origin(span):
             branch.below += reason_lines(span, attempts[-1] if attempts else span)
         if self._view.events:
+            branch.below += verdict_lines(attempts[0] if len(attempts) == 1 else span)
             branch.below += [
                 event_text(event.name, event.attributes) for event in self._events(span)
             ]
@@ -277,6 +278,8 @@ def facts(span: Span, mark: Mark) -> Iterator[str]:
         yield f"skipped: {reason}" if reason else "skipped"
     elif mark in (Mark.CANCELLED, Mark.INTERRUPTED):
         yield mark.value
+    if get("tailrace.reused_from"):
+        yield f"reused from run {get('tailrace.reused_from')}"
     if get("tailrace.handled"):
         yield f"handled: {get('tailrace.handled_by', 'yes')}"
 
@@ -318,6 +321,20 @@ def reason_lines(span: Span, attempt: Span) -> list[str]:
         return [headline]
     source = attempt.attributes.get("tailrace.source_line", "")
     return [headline, f"at {location}  {source}".rstrip()]
+
+
+def verdict_lines(span: Span) -> list[str]:
+    """Return what a failed attempt was taken for, and the names of it and its group."""
+    get = span.attributes.get
+    category = get("tailrace.category")
+    if span.type is not SpanType.ATTEMPT or not category:
+        return []
+    finer = get("tailrace.class")
+    words = str(category) if finer in {None, "unknown", category} else f"{category} ({finer})"
+    facts = {"rule": get("tailrace.rule"), "fingerprint": get("tailrace.fingerprint")}
+    named = [f"{name} {value}" for name, value in facts.items() if value]
+    failure = get("tailrace.failure_id")
+    return [", ".join([words, *named, *([str(failure)] if failure else [])])]
 
 
 def event_text(name: str, attributes: dict[str, Any]) -> str:

@@ -29,6 +29,16 @@ from tailrace.model import (
     ShapeDeclared,
     Trace,
 )
+from tailrace.model.failure import (
+    Cause,
+    EscalationStage,
+    FailureGroup,
+    FailureSnapshot,
+    Frame,
+    Hop,
+    Origin,
+)
+from tailrace.model.letter import DeadLetter
 from tailrace.tracing.spans import Spans
 
 START = 1_763_700_000_000_000_000
@@ -139,5 +149,109 @@ def journal() -> Journal:
 def screen() -> Callable[..., Terminal]:
     def make(width: int = 100, **settings: Any) -> Terminal:
         return Terminal(stream=io.StringIO(), width=width, **settings)
+
+    return make
+
+
+FINGERPRINT = "v1:3ac9f0d2e17b4c58a6930d1f7e2b8c45"
+RUN_ID = "019aa0c4d1f27c3e8a5b6c7d8e9f0a1b"
+
+
+@pytest.fixture
+def failure() -> Callable[..., FailureSnapshot]:
+    """Return the maker of a failure that was retried and ended its run."""
+
+    def make(**changes: Any) -> FailureSnapshot:
+        path = ("root", "worker:w1", f"run:{RUN_ID}", "flow:nightly", "node:transform", "task:3")
+        known: dict[str, Any] = {
+            "failure_id": "F-01KAHV6X3Q8Z04YQ0M5VNW2C7R",
+            "captured_ns": START,
+            "type": "TimeoutError",
+            "message": "upstream timed out after 2.0 s",
+            "category": "transient",
+            "class_": "timeout",
+            "rule": "type:TimeoutError",
+            "origin": Origin(path=path, pid=71, thread="MainThread"),
+            "path": path[:3],
+            "level": "run",
+            "stage": EscalationStage(kind="escalated", count=3),
+            "trail": (
+                Hop("node", path[:5], "escalate", "sha256:9c1f", "max_attempts", START + MS),
+                Hop("flow", path[:4], "escalate", "", "", START + 2 * MS),
+                Hop("run", path[:3], "stop", "", "", START + 3 * MS),
+            ),
+            "disposition": "terminal",
+            "given_up": "max_attempts",
+            "cause_chain": (Cause("ConnectionResetError", "peer went away"),),
+            "fp_site": FINGERPRINT,
+            "fp_template": "v1:99c9f0d2e17b4c58a6930d1f7e2b8c45",
+            "frames": (
+                Frame("httpx", "send", "/lib/httpx.py", 7, in_app=False),
+                Frame("httpx", "get", "/lib/httpx.py", 9, in_app=False),
+                Frame("etl.steps", "call_api", "etl/steps.py", 42, in_app=True),
+            ),
+            "location": "etl/steps.py:42",
+            "source_line": "r.raise_for_status()",
+            "run_id": RUN_ID,
+            "flow": "nightly",
+            "node_id": "transform",
+            "attempt": 3,
+            "max_attempts": 3,
+        }
+        return FailureSnapshot(**known | changes)
+
+    return make
+
+
+@pytest.fixture
+def group() -> Callable[..., FailureGroup]:
+    """Return the maker of a group of twelve failures."""
+
+    def make(**changes: Any) -> FailureGroup:
+        known: dict[str, Any] = {
+            "fp_site": FINGERPRINT,
+            "title": "TimeoutError: upstream timed out after 2.0 s",
+            "type": "TimeoutError",
+            "category": "transient",
+            "class_": "network",
+            "location": "etl/steps.py:42",
+            "flow": "nightly",
+            "node_id": "transform",
+            "first_ns": START,
+            "last_ns": START + 3_600_000 * MS,
+            "count": 12,
+            "runs": 4,
+            "nodes": 1,
+            "last_failure_id": "F-01KAHV6X3Q8Z04YQ0M5VNW2C7R",
+            "open_letters": 3,
+        }
+        return FailureGroup(**known | changes)
+
+    return make
+
+
+@pytest.fixture
+def letter() -> Callable[..., DeadLetter]:
+    """Return the maker of an open letter."""
+
+    def make(**changes: Any) -> DeadLetter:
+        known: dict[str, Any] = {
+            "dl_id": "DL-01KAHV6X3Q8Z04YQ0M5VNW2C7R",
+            "task_key": f"{RUN_ID}:transform",
+            "run_id": RUN_ID,
+            "flow": "nightly",
+            "node_id": "transform",
+            "failure_id": "F-01KAHV6X3Q8Z04YQ0M5VNW2C7R",
+            "reason": "max_attempts",
+            "category": "transient",
+            "class_": "timeout",
+            "type": "TimeoutError",
+            "message": "upstream timed out after 2.0 s",
+            "fp_site": FINGERPRINT,
+            "attempts_total": 3,
+            "created_ns": START,
+            "updated_ns": START,
+        }
+        return DeadLetter(**known | changes)
 
     return make

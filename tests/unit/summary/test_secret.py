@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tailrace.codecs import Unencodable, encode
 from tailrace.errors import SettingsError
+from tailrace.model import secret as secrets
 from tailrace.tracing.redact import Secret, is_secret, redact_text, use_rules
 
 
@@ -69,3 +73,11 @@ def test_none_and_booleans_give_nothing_away() -> None:
     assert not is_secret("password", None)
     assert not is_secret("has_password", value=True)
     assert is_secret("password", 1234)
+
+
+_NAMES = re.compile(rf"[\w.-]{{0,9}}(?:{secrets._WORDS}|[_-](?:pwd|auth)\Z)", re.IGNORECASE)
+
+
+@given(st.from_regex(_NAMES, fullmatch=True), st.sampled_from(["=", ": ", "': '", '" = "']))
+def test_a_value_after_any_secret_name_is_hidden(name: str, between: str) -> None:
+    assert "hunter2" not in redact_text(f"it failed with {name}{between}hunter2hunter2")
