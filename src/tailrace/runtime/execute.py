@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from tailrace.failures.judgement import Judgement
 from tailrace.model import Flow, FlowPlan, RunId, RunStatus, new_run_id
 from tailrace.model.report import RuntimeExecutionReport
 from tailrace.ports import Journal
+from tailrace.runtime.catching import catching
 from tailrace.runtime.inputs import encode_inputs
 from tailrace.runtime.loop import run_to_end
 from tailrace.runtime.options import RunOptions, RunResult
@@ -30,7 +32,7 @@ from tailrace.tracing.observe import ObservedJournal
 from tailrace.tracing.summary import summarize_inputs
 
 if TYPE_CHECKING:
-    pass
+    from tailrace.failures.supervision.hooks import CatchAlls
 
 
 def execute(
@@ -45,7 +47,7 @@ def execute(
         KeyboardInterrupt: with ``options.raise_on_failure``, after the run was recorded.
     """
     prepared = _Prepared(flow, options, report)
-    with prepared.signals():
+    with prepared.signals(), prepared.catching():
         end = run_to_end(prepared.execute)
     return prepared.finish(end)
 
@@ -141,6 +143,7 @@ class _Prepared:
         self.run_id = RunId(options.run_id) if options.run_id else new_run_id()
         self.stores = open_stores(options, self.settings)
         self._watch: SignalWatch | None = None
+        self._catch_alls: CatchAlls | None = None
         journal: Journal = NullJournal()
         if self.stores.writer is not None:
             journal = self.stores.writer.open_journal(self.run_id)
@@ -200,8 +203,19 @@ class _Prepared:
         self._watch = SignalWatch(self.run, numbers)
         return self._watch
 
+    @contextmanager
+    def catching(self) -> Iterator[None]:
+        """Record what nobody catches, when the process is ours."""
+        if self.options.source != "cli":
+            yield
+            return
+        with catching(self.config, self.settings, self.stores) as self._catch_alls:
+            yield
+
     async def execute(self) -> RunEnd:
         """Run to the end and release the journal."""
+        if self._catch_alls is not None:
+            self._catch_alls.watch(asyncio.get_running_loop())
         try:
             return await self.run.execute()
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,14 +11,7 @@ from tailrace.errors import NotFound
 from tailrace.model import FlowPlan, RunStatus, RunSummary, ScopePlan, TaskStep, Trace
 from tailrace.model.failure import FailureFilter, Hop
 from tailrace.model.journal import FailureRecord
-from tailrace.model.plan import (
-    AnyStep,
-    ForEachStep,
-    RepeatStep,
-    SubFlowStep,
-    SwitchStep,
-    UntilStep,
-)
+from tailrace.model.plan import inner_scopes
 from tailrace.model.report import RuntimeExecutionReport
 from tailrace.policy import describe, snapshot
 from tailrace.ports import DeadLetters, FailureLog, TraceReader
@@ -91,30 +84,13 @@ def find_step(scope: ScopePlan, path: str) -> TaskStep | None:
     """Return the task step of a path such as ``each[3].load``, looking into containers."""
     name = path.rsplit(".", 1)[-1]
     for step in scope.steps:
-        if isinstance(step, TaskStep):
-            if step.name == name:
-                return step
-            continue
-        for inner in _inner_scopes(step):
+        if isinstance(step, TaskStep) and step.name == name:
+            return step
+        for inner in inner_scopes(step):
             found = find_step(inner, path)
             if found is not None:
                 return found
     return None
-
-
-def _inner_scopes(step: Any) -> Sequence[ScopePlan]:
-    match step:
-        case SwitchStep():
-            bodies = [case.body for case in step.cases]
-            return bodies if step.default is None else [*bodies, step.default]
-        case ForEachStep() | RepeatStep() | UntilStep():
-            return [step.body]
-        case AnyStep():
-            return step.branches
-        case SubFlowStep():
-            return [step.flow.scope]
-        case _:
-            return []
 
 
 def _describe_attempts(report: RuntimeExecutionReport, trace: Trace, failed_path: str) -> None:

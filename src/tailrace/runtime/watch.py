@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tailrace.model import AnyRecord
 from tailrace.policy import snapshot
-from tailrace.ports import FailureWatch
+from tailrace.ports import FailureLog, FailureWatch
 from tailrace.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,15 +40,22 @@ def check_config(config: RuntimeConfig | None, settings: Settings) -> None:
         hub_of(config, settings)
 
 
-def hub_of(config: RuntimeConfig | None, settings: Settings) -> FailureHub:
+def hub_of(
+    config: RuntimeConfig | None, settings: Settings, *, store: FailureLog | None = None
+) -> FailureHub:
     """Return the process's hub of a configuration.
+
+    With a store the hub is one of its own, which records failures there first.
 
     Raises:
         SettingsError: telemetry cannot be built.
     """
-    from tailrace.runtime.config import DEFAULT, shared_hub  # noqa: PLC0415 - runs may not fail
+    from tailrace.runtime.config import DEFAULT, build_hub, shared_hub  # noqa: PLC0415 - runs may not fail
 
-    return shared_hub(DEFAULT if config is None else config, settings)
+    present = DEFAULT if config is None else config
+    if store is not None:
+        return build_hub(present, settings, store=store)
+    return shared_hub(present, settings)
 
 
 class LateWatch:
