@@ -8,12 +8,10 @@ import json
 import os
 import threading
 import time
-import traceback
 import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -384,24 +382,3 @@ def test_the_failures_of_the_engine_have_their_categories() -> None:
     assert (cancelled.category, cancelled.retryable) == ("cancelled", False)
     assert (cancelled.class_, cancelled.rule) == ("cancelled", "cancel")
     assert cancelled.message == "a sibling failed"
-
-
-def test_a_capture_of_15_frames_costs_a_tenth_of_formatting_the_traceback(tmp_path: Path) -> None:
-    calls = "".join(f"def f{n}(text):\n    return f{n + 1}(text)\n" for n in range(13))
-    file = tmp_path / "deep.py"
-    file.write_text(f"{calls}def f13(text):\n    return int(text)\n")
-    names: dict[str, Any] = {"__name__": "deep"}
-    exec(compile(file.read_text(), str(file), "exec"), names)  # noqa: S102 - the text stands above
-    error = caught(lambda: names["f0"]("x"))
-    assert len(capture(error).frames) == 16
-    formatted = best_of(lambda: traceback.format_exception(error))
-    assert best_of(lambda: capture(error)) * 10 <= formatted
-
-
-def best_of(function: Callable[[], Any], repeats: int = 100) -> float:
-    times = []
-    for _ in range(repeats):
-        start = perf_counter()
-        function()
-        times.append(perf_counter() - start)
-    return min(times)

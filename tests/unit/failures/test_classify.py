@@ -18,7 +18,6 @@ import urllib.error
 from datetime import timedelta
 from email.message import Message
 from email.utils import formatdate
-from timeit import repeat
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,7 +27,6 @@ from hypothesis import strategies as st
 
 from tailrace.errors import NotFound, RunFailed, StoreError, TransportError
 from tailrace.failures import Permanent, Transient, classify, is_exhausted
-from tailrace.model import new_sortable
 from tailrace.model.rule import Rule
 
 
@@ -447,11 +445,3 @@ def test_an_attribute_says_whether_retries_are_exhausted() -> None:
     given_up.__cause__ = TimeoutError()
     found = classify(given_up)
     assert (found.category, found.rule) == ("transient", "exhausted")
-
-
-def test_a_verdict_takes_about_a_microsecond() -> None:
-    error = ValueError("x")
-    classify(error)
-    ids = min(repeat(new_sortable, number=1000, repeat=20))
-    verdicts = min(repeat(lambda: classify(error), number=1000, repeat=20))
-    assert verdicts < ids  # an id takes three
