@@ -15,6 +15,8 @@ from typing import Any
 
 import limits
 import shapes
+from failures import failures
+from resume import resumes
 from row import Row, least, medians
 from tailrace import Flow
 from tailrace.flows.compile import compile_flow
@@ -295,5 +297,7 @@ SUITES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "loops": loops,
     "groups": groups,
     "rows": rows,
+    "failures": failures,
+    "resume": resumes,
     "processes": processes,
 }

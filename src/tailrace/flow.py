@@ -109,7 +109,8 @@ class Flow(Definition):
             **inputs: ``params`` (a mapping, for names that are taken below), ``policy``, ``db``,
                 ``durability``, ``store`` (a store, or False for none), ``tracers``,
                 ``raise_on_failure`` (True), ``output_dir``, ``timeout`` (seconds), ``run_id``,
-                ``config`` (a ``RuntimeConfig``: who is told of failures).
+                ``config`` (a ``RuntimeConfig``: who is told of failures), ``cache`` (False: look no
+                outputs up).
 
         Raises:
             DefinitionError: the flow cannot be built; nothing ran.
@@ -127,6 +128,7 @@ class Flow(Definition):
         *,
         nodes: Sequence[str] = (),
         on_change: str = "refuse",
+        changes: Mapping[str, Mapping[str, Any]] | None = None,
         **inputs: Any,
     ) -> RunResult | None:
         """Go on with a run: a new one that reuses what the old one has finished.
@@ -136,6 +138,8 @@ class Flow(Definition):
             nodes: nodes to run again, with all that depends on them.
             on_change: ``refuse``, ``rerun`` or ``keep`` what finished nodes gave whose code or
                 definition has changed since.
+            changes: inputs of nodes that are to be others, by node and input; such nodes run
+                again, with all that depends on them.
             **inputs: as for ``run``; params that are given differ from those of the old run.
 
         Returns:
@@ -149,8 +153,15 @@ class Flow(Definition):
         from tailrace.runtime.going_on import Resume, resume  # noqa: PLC0415 - as for ``run``
         from tailrace.runtime.resuming import OnChange  # noqa: PLC0415 - likewise
 
-        wanted = Resume(run_id=run_id, nodes=tuple(nodes), on_change=OnChange(on_change))
-        return resume(wanted, options_from(inputs), flow=self)
+        options = options_from(inputs)
+        wanted = Resume(
+            run_id=run_id,
+            nodes=tuple(nodes),
+            params=options.params,
+            changes=changes or {},
+            on_change=OnChange(on_change),
+        )
+        return resume(wanted, options, flow=self)
 
     async def run_async(self, **inputs: Any) -> RunResult:
         """Run the flow inside the present event loop; as ``run`` otherwise."""
@@ -202,6 +213,7 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "timeout": lambda value: value,
     "run_id": lambda value: value,
     "config": lambda value: value,
+    "cache": bool,
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol
 
-from tailrace.model import AnyRecord, RunId, RunSummary, Span, Trace
+from tailrace.model import AnyRecord, Recalled, RunId, RunSummary, Span, Trace
 from tailrace.model.event import Event, EventCounts, EventFilter
 from tailrace.model.failure import FailureFilter, FailureGroup, FailureSnapshot
 from tailrace.model.letter import DeadLetter, RecoveryAction, Redrive, RedriveBatch
@@ -53,6 +53,22 @@ class RunStore(Protocol):
 
     def close(self) -> None:
         """Release the store; open journals are closed first."""
+        ...
+
+
+class Recall(Protocol):
+    """Outputs that cached tasks have recorded, by what they were computed from."""
+
+    def recall(self, key: str, *, since_ns: int) -> Recalled | None:
+        """Return the newest output recorded under a key; None: there is none so new.
+
+        Args:
+            key: hex digits that stand for a task's code and its inputs.
+            since_ns: nanoseconds since the epoch before which outputs have expired.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
         ...
 
 

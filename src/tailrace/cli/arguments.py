@@ -44,6 +44,22 @@ def parse_settings(pairs: Iterable[str], into: Mapping[str, Any]) -> dict[str, A
     return result
 
 
+def parse_changes(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return ``NODE.INPUT=JSON`` pairs as values by node and input; what is no JSON is text.
+
+    Raises:
+        UsageError: a pair without ``=``, or without a node or an input before it.
+    """
+    changes: dict[str, dict[str, Any]] = {}
+    for pair in pairs:
+        path, value = _split(pair, option="--set")
+        node, _, name = path.rpartition(".")
+        if not (node and name):
+            raise click.UsageError(f"--set {pair!r} is no NODE.INPUT=JSON; write --set load.rows=3")
+        changes.setdefault(node, {})[name] = value
+    return changes
+
+
 def _copied(value: Mapping[str, Any]) -> dict[str, Any]:
     return {k: _copied(v) if isinstance(v, Mapping) else v for k, v in value.items()}
 

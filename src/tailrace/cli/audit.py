@@ -8,10 +8,9 @@ import click
 
 from tailrace.cli.clock_text import local_time
 from tailrace.cli.group import command
-from tailrace.cli.json_text import pretty
-from tailrace.cli.listing import FORMATS, counted, show_listing
+from tailrace.cli.listing import FORMATS, counted, show_listing, show_one
 from tailrace.cli.options import db_option, format_option
-from tailrace.cli.session import current_session, finish
+from tailrace.cli.session import finish
 from tailrace.cli.stores import redrive_log
 from tailrace.cli.struct_json import struct_to_dict
 from tailrace.cli.table_text import Cell, Column
@@ -70,7 +69,7 @@ def _row(action: RecoveryAction) -> list[str | Cell]:
 
 @command()
 @db_option
-@format_option("text", "json")
+@format_option(*FORMATS)
 def verify(*, db: Path | None, output: str) -> int:
     """Verify that no line of the audit trail was changed or removed. Exit 1 when one was.
 
@@ -79,11 +78,10 @@ def verify(*, db: Path | None, output: str) -> int:
     """  # noqa: D301 - \b is click's mark for lines to keep
     broken = redrive_log(db).verify()
     code = finish(0 if broken is None else 1)
-    terminal = current_session().out
-    if output == "json":
-        terminal.lines([pretty({"sound": broken is None, "first_broken": broken})])
-    elif broken is None:
-        terminal.lines(["the audit trail is whole"])
-    else:
-        terminal.lines([f"line {broken} of the audit trail was changed or removed"])
+    told = f"line {broken} of the audit trail was changed or removed"
+    show_one(
+        output,
+        data=lambda: {"sound": broken is None, "first_broken": broken},
+        text=lambda: ["the audit trail is whole" if broken is None else told],
+    )
     return code

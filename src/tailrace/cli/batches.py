@@ -9,8 +9,8 @@ import click
 from tailrace.cli.actor import actor_option
 from tailrace.cli.clock_text import local_time
 from tailrace.cli.group import command
-from tailrace.cli.json_text import compact, pretty
-from tailrace.cli.listing import FORMATS, counted, show_listing
+from tailrace.cli.json_text import compact
+from tailrace.cli.listing import DATA, FORMATS, counted, show_facts, show_listing, show_one
 from tailrace.cli.options import db_option, format_option, limit_option
 from tailrace.cli.redrive import tell_batch, tell_outcome
 from tailrace.cli.redrive_text import (
@@ -19,12 +19,13 @@ from tailrace.cli.redrive_text import (
     batch_lines,
     batch_row,
     batch_to_dict,
+    hidden,
     redrive_row,
+    whole_batch,
 )
 from tailrace.cli.session import current_session
 from tailrace.cli.stores import existing_database, redrive_log
-from tailrace.cli.struct_json import struct_to_dict
-from tailrace.cli.table_text import render_pairs, render_table
+from tailrace.cli.table_text import render_markdown, render_table
 from tailrace.model.letter import RedriveBatch
 
 _name = click.argument("batch_id", metavar="BATCH")
@@ -46,7 +47,7 @@ def list_batches(*, limit: int, db: Path | None, output: str) -> int:
         output,
         columns=BATCH_COLUMNS,
         row=batch_row,
-        data=struct_to_dict,
+        data=batch_to_dict,
         footer=f"{counted(len(found), 'batch', 'batches')}"
         f" · tailrace failures batches show {found[0].batch_id}"
         if found
@@ -58,7 +59,7 @@ def list_batches(*, limit: int, db: Path | None, output: str) -> int:
 @command()
 @_name
 @db_option
-@format_option("text", "json")
+@format_option(*FORMATS)
 def show_batch(batch_id: str, *, db: Path | None, output: str) -> int:
     """Show one batch and what became of each of its letters.
 
@@ -70,15 +71,18 @@ def show_batch(batch_id: str, *, db: Path | None, output: str) -> int:
     log = redrive_log(db)
     batch = find_batch(log, batch_id)
     redrives = log.redrives(batch_id=batch.batch_id)
-    terminal = current_session().out
-    if output == "json":
-        terminal.lines([pretty(batch_to_dict(batch, redrives))])
-        return 0
-    lines = render_pairs(_facts(batch), terminal)
-    if redrives:
+    data = whole_batch(batch, redrives)
+    show_facts(_facts(batch), output, data=lambda: data)
+    if redrives and output not in DATA:
+        terminal = current_session().out
         rows = [redrive_row(redrive) for redrive in redrives]
-        lines += ["", *render_table(REDRIVE_COLUMNS, rows, terminal)]
-    terminal.lines(lines)
+        table = output == FORMATS[0]
+        terminal.lines([""])
+        terminal.lines(
+            render_table(REDRIVE_COLUMNS, rows, terminal)
+            if table
+            else render_markdown(REDRIVE_COLUMNS, rows)
+        )
     return 0
 
 
@@ -94,8 +98,8 @@ def _facts(batch: RedriveBatch) -> list[tuple[str, str]]:
         ("rate", f"{batch.rate:g} per second" if batch.rate else ""),
         ("canary", f"{batch.canary:,}" if batch.canary else ""),
         ("limit", f"{batch.limit:,}" if batch.limit else ""),
-        ("patch", "" if batch.patch is None else compact(batch.patch)),
-        ("policy", "" if batch.policy is None else compact(batch.policy)),
+        ("patch", "" if batch.patch is None else compact(hidden(batch.patch))),
+        ("policy", "" if batch.policy is None else compact(hidden(batch.policy))),
         ("force", "yes" if batch.force else ""),
     )
     return [(name, value) for name, value in facts if value]
@@ -105,7 +109,7 @@ def _facts(batch: RedriveBatch) -> list[tuple[str, str]]:
 @_name
 @actor_option
 @db_option
-@format_option("text", "json")
+@format_option(*FORMATS)
 def pause(batch_id: str, *, actor: str, db: Path | None, output: str) -> int:
     """Stop taking further letters; what runs is finished.
 
@@ -115,8 +119,7 @@ def pause(batch_id: str, *, actor: str, db: Path | None, output: str) -> int:
     from tailrace.runtime.redrive import pause_batch  # noqa: PLC0415 - not for --help
 
     batch = pause_batch(existing_database(db), batch_id, actor)
-    terminal = current_session().out
-    terminal.lines([pretty(struct_to_dict(batch))] if output == "json" else batch_lines(batch))
+    show_one(output, data=lambda: batch_to_dict(batch), text=lambda: batch_lines(batch))
     return 0
 
 
@@ -125,7 +128,7 @@ def pause(batch_id: str, *, actor: str, db: Path | None, output: str) -> int:
 @click.option("--parallel", type=click.IntRange(1, 64), default=1, help="Letters at once.")
 @actor_option
 @db_option
-@format_option("text", "json")
+@format_option(*FORMATS)
 def resume(batch_id: str, *, parallel: int, actor: str, db: Path | None, output: str) -> int:
     """Go on with a batch that was paused, or whose process died. No letter is run twice.
 
@@ -140,6 +143,6 @@ def resume(batch_id: str, *, parallel: int, actor: str, db: Path | None, output:
         actor=actor,
         parallel=parallel,
         source="cli",
-        watch=None if output == "json" else tell_outcome,
+        watch=None if output in DATA else tell_outcome,
     )
     return tell_batch(batch, output)

@@ -8,10 +8,8 @@ from difflib import get_close_matches
 import click
 
 from tailrace.cli.group import command
-from tailrace.cli.json_text import pretty
+from tailrace.cli.listing import FORMATS, show_facts
 from tailrace.cli.options import format_option
-from tailrace.cli.session import current_session
-from tailrace.cli.table_text import render_pairs
 
 
 def _errno(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
@@ -36,7 +34,7 @@ def _errno(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--errno", metavar="NUMBER|NAME", callback=_errno, help="28, or ENOSPC.")
 @click.option("--message", default="", metavar="TEXT", help="Text of the exception.")
 @click.option("--retry-after", metavar="SECONDS|DATE", help="Value of the header Retry-After.")
-@format_option("text", "json")
+@format_option(*FORMATS)
 def classify_error(
     *,
     type_name: str | None,
@@ -77,10 +75,6 @@ def classify_error(
         "never_retried": verdict.is_refused,
         "fingerprint": verdict.fingerprint or None,
     }
-    terminal = current_session().out
-    if output == "json":
-        terminal.lines([pretty(facts)])
-    else:
-        pairs = [(name.replace("_", " "), str(value)) for name, value in facts.items() if value]
-        terminal.lines(render_pairs(pairs, terminal))
+    pairs = [(name.replace("_", " "), str(value)) for name, value in facts.items() if value]
+    show_facts(pairs, output, data=lambda: facts)
     return 0

@@ -15,12 +15,11 @@ from tailrace.cli.database import database_path
 from tailrace.cli.event_filters import event_filter_options
 from tailrace.cli.group import command
 from tailrace.cli.json_text import pretty
-from tailrace.cli.listing import counted, say
+from tailrace.cli.listing import DATA, FORMATS, counted, say, show_facts, show_one
 from tailrace.cli.options import db_option, format_option
 from tailrace.cli.output_file import open_output, write_lines
 from tailrace.cli.session import current_session, finish
 from tailrace.cli.stores import event_log, failure_log
-from tailrace.cli.table_text import render_pairs
 from tailrace.model.event import EventFilter
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ _zone_option = click.option(
 @click.option("--follow", is_flag=True, help="Go on as the file grows, until Ctrl-C.")
 @click.option("--fail-if", is_flag=True, help="Exit 1 when a piece could not be read.")
 @db_option
-@format_option("text", "json")
+@format_option(*FORMATS)
 def import_events(
     files: tuple[Path, ...],
     *,
@@ -94,12 +93,12 @@ def import_events(
     reports = [import_file(file, log, zone=zone, dry_run=dry_run) for file in files]
     bad = any(report.quarantined for report in reports)
     code = finish(1 if fail_if and bad else 0)
-    terminal = current_session().out
-    if output == "json":
-        terminal.lines([pretty([_to_dict(report) for report in reports])])
+    if output in DATA:
+        show_one(output, data=lambda: [_to_dict(report) for report in reports], text=list)
         return code
     for report in reports:
-        terminal.lines([*render_pairs(_pairs(report), terminal), ""])
+        show_facts(_pairs(report), output, data=dict)
+        current_session().out.lines([""])
     return code
 
 

@@ -8,16 +8,15 @@ from typing import Any
 
 from tailrace.cli.clock_text import utc_time
 from tailrace.cli.group import command
-from tailrace.cli.json_text import pretty
+from tailrace.cli.listing import FORMATS, show_facts
 from tailrace.cli.options import db_option, format_option
 from tailrace.cli.session import current_session
 from tailrace.cli.stores import event_log
-from tailrace.cli.table_text import render_pairs
 
 
 @command()
 @db_option
-@format_option("text", "json")
+@format_option(*FORMATS)
 def metrics(db: Path | None, output: str) -> int:
     """Show the stream in numbers: events, and the work they tell of.
 
@@ -32,11 +31,7 @@ def metrics(db: Path | None, output: str) -> int:
     for name in ("first", "last"):
         at = found.pop(f"{name}_ns", 0)
         found[name] = utc_time(at) if at else None
-    terminal = current_session().out
-    if output == "json":
-        terminal.lines([pretty(found)])
-    else:
-        terminal.lines(render_pairs(list(_pairs(found)), terminal))
+    show_facts(list(_pairs(found)), output, data=lambda: found)
     return 0
 
 

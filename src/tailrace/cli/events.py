@@ -16,13 +16,12 @@ from tailrace.cli.database import database_path
 from tailrace.cli.event_filters import CATEGORIES, STATUSES, event_filter_options
 from tailrace.cli.event_rows import EVENT_COLUMNS, STATUS_STYLES, event_row, what_text
 from tailrace.cli.group import command
-from tailrace.cli.json_text import compact, pretty
-from tailrace.cli.listing import FORMATS, counted, say, show_listing
+from tailrace.cli.json_text import compact
+from tailrace.cli.listing import DATA, FORMATS, counted, say, show_facts, show_listing
 from tailrace.cli.newest import find_event
 from tailrace.cli.options import db_option, format_option, instant, limit_option
 from tailrace.cli.session import current_session, finish
 from tailrace.cli.stores import event_log
-from tailrace.cli.table_text import render_pairs
 from tailrace.cli.terminal import Terminal
 from tailrace.cli.width import clean, cut
 from tailrace.model.event import Event, EventCounts, EventFilter
@@ -35,7 +34,7 @@ _MOST_AT_ONCE = 1_000
 @event_filter_options()
 @click.option("--fail-if", is_flag=True, help="Exit 1 when one failed: for cron and CI.")
 @db_option
-@format_option("text", "json")
+@format_option(*FORMATS)
 def status(wanted: EventFilter, *, fail_if: bool, db: Path | None, output: str) -> int:
     """Show exact counts of events by status, category and type.
 
@@ -46,11 +45,7 @@ def status(wanted: EventFilter, *, fail_if: bool, db: Path | None, output: str) 
     counts = event_log(db).counts(wanted)
     lost = counts.by_status.get("failed", 0) + counts.by_status.get("dead_letter", 0)
     code = finish(1 if fail_if and lost else 0)
-    terminal = current_session().out
-    if output == "json":
-        terminal.lines([pretty(_counts_to_dict(counts))])
-    else:
-        terminal.lines(render_pairs(list(_pairs(counts)), terminal))
+    show_facts(list(_pairs(counts)), output, data=lambda: _counts_to_dict(counts))
     return code
 
 
@@ -134,7 +129,7 @@ def _event_to_dict(event: Event) -> dict[str, Any]:
 @command()
 @click.argument("event_id", metavar="ID")
 @db_option
-@format_option("text", "json")
+@format_option(*FORMATS)
 def show_event(event_id: str, *, db: Path | None, output: str) -> int:
     """Show one event in full.
 
@@ -145,17 +140,13 @@ def show_event(event_id: str, *, db: Path | None, output: str) -> int:
     """  # noqa: D301 - \b is click's mark for lines to keep
     event = find_event(event_log(db), event_id)
     body = _event_to_dict(event)
-    terminal = current_session().out
-    if output == "json":
-        terminal.lines([pretty(body)])
-        return 0
     pairs = [
         (name, value if isinstance(value, str) else compact(value))
         for name, value in body.items()
         if value not in (None, "", [], {})
     ]
-    terminal.lines(render_pairs(pairs, terminal))
-    if event.failure_id:
+    show_facts(pairs, output, data=lambda: body)
+    if event.failure_id and output not in DATA:
         say(f"tailrace failures show {event.failure_id}")
     return 0
 
@@ -171,7 +162,7 @@ def show_event(event_id: str, *, db: Path | None, output: str) -> int:
 )
 @click.option("--count", type=click.IntRange(min=1), help="End after this many events.")
 @db_option
-@format_option("text", "jsonl")
+@format_option("table", *DATA)
 def tail(
     wanted: EventFilter, *, interval: float, count: int | None, db: Path | None, output: str
 ) -> int:
@@ -184,7 +175,7 @@ def tail(
     terminal = current_session().out
     log = event_log(db)
     for seen, event in enumerate(follow(log, wanted, interval=interval), 1):
-        line = compact(_event_to_dict(event)) if output == "jsonl" else _line(event, terminal)
+        line = compact(_event_to_dict(event)) if output in DATA else _line(event, terminal)
         terminal.lines([line])
         terminal.stream.flush()
         if seen == count:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,8 +21,7 @@ from tailrace.cli.failure_rows import (
 )
 from tailrace.cli.filters import GAVE_UP, filter_options
 from tailrace.cli.group import command
-from tailrace.cli.json_text import pretty
-from tailrace.cli.listing import FORMATS, counted, say, show_listing
+from tailrace.cli.listing import FORMATS, counted, say, show_listing, show_one
 from tailrace.cli.newest import LAST, find_failure
 from tailrace.cli.options import db_option, format_option
 from tailrace.cli.session import current_session
@@ -35,6 +35,9 @@ from tailrace.cli.width import clean
 from tailrace.errors import NotFound
 from tailrace.model.failure import FailureFilter, FailureGroup, FailureSnapshot, GroupState
 from tailrace.ports import FailureLog
+
+if TYPE_CHECKING:
+    from tailrace.store.survey import Survey
 
 _STATES = [state.value for state in GroupState]
 _HURTING = (GroupState.OPEN.value, GroupState.REGRESSED.value)
@@ -75,7 +78,8 @@ def list_groups(
     """  # noqa: D301 - \b is click's mark for lines to keep
     log = failure_log(db)
     chosen = () if "any" in states else states or _HURTING
-    groups = log.groups(wanted, states=chosen, limit=limit)
+    survey = log.survey(wanted, states=chosen, limit=limit)
+    groups = survey.groups
     now = time.time_ns()
     trend = trends(log, groups, wanted, now_ns=now)
     terminal = current_session().out
@@ -92,25 +96,18 @@ def list_groups(
             unicode=terminal.unicode,
         ),
         data=lambda group: struct_to_dict(group) | {"trend": trend[group.fp_site]},
-        footer=_footer(groups, names, log.counts(wanted), chosen),
+        footer=_footer(survey, names),
     )
     return 0
 
 
-def _footer(
-    groups: Sequence[FailureGroup],
-    names: Mapping[str, str],
-    counts: Mapping[str, Mapping[str, int]],
-    states: Sequence[str],
-) -> str:
-    by_state = counts.get("groups", {})
-    every = sum(count for state, count in by_state.items() if not states or state in states)
+def _footer(survey: Survey, names: Mapping[str, str]) -> str:
+    groups, every = survey.groups, survey.matching
     if not groups:
         return "no groups match: nothing of this kind failed in this time"
     shown = f"{len(groups):,} of " if every > len(groups) else ""
-    total = counts.get("total", {}).get("failures", 0)
     return (
-        f"{shown}{counted(every, 'group')}, {counted(total, 'failure')} in all"
+        f"{shown}{counted(every, 'group')}, {counted(survey.failures, 'failure')} in all"
         f" · tailrace failures groups show {names[groups[0].fp_site]}"
     )
 
@@ -118,7 +115,7 @@ def _footer(
 @command()
 @click.argument("fingerprint", metavar="FP")
 @db_option
-@format_option("text", "json", "markdown")
+@format_option(*FORMATS)
 def show_group(fingerprint: str, *, db: Path | None, output: str) -> int:
     """Show one group and its newest failures.
 
@@ -134,16 +131,15 @@ def show_group(fingerprint: str, *, db: Path | None, output: str) -> int:
     now = time.time_ns()
     trend = trends(log, [group], wanted, now_ns=now)[group.fp_site]
     terminal = current_session().out
-    match output:
-        case "json":
-            body = struct_to_dict(group) | {"trend": trend}
-            body["newest"] = [failure_to_dict(failure) for failure in newest]
-            terminal.lines([pretty(body)])
-        case "markdown":
-            terminal.lines(_markdown(group, newest))
-        case _:
-            terminal.lines(_text(group, newest, trend, terminal))
-            _say_next(group, newest)
+    body = struct_to_dict(group) | {"trend": trend}
+    show_one(
+        output,
+        data=lambda: body | {"newest": [failure_to_dict(failure) for failure in newest]},
+        text=lambda: _text(group, newest, trend, terminal),
+        markdown=lambda: _markdown(group, newest),
+    )
+    if output == FORMATS[0]:
+        _say_next(group, newest)
     return 0
 
 

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tailrace.cli.group import command
-from tailrace.cli.json_text import pretty
+from tailrace.cli.listing import FORMATS, show_facts
 from tailrace.cli.options import db_option, format_option
 from tailrace.cli.session import current_session
 from tailrace.cli.stores import failure_log
-from tailrace.cli.table_text import render_pairs
 from tailrace.failures.telemetry.prometheus import Family, Sample, prometheus_text
 from tailrace.model.failure import Disposition, FailureClass, FailureFilter, GroupState
 from tailrace.model.letter import LetterReason, LetterState
@@ -47,7 +46,7 @@ _FAMILIES = (
 
 @command()
 @db_option
-@format_option("text", "json")
+@format_option(*FORMATS)
 def metrics(db: Path | None, output: str) -> int:
     """Show counts of the store as numbers, zeros included.
 
@@ -55,19 +54,14 @@ def metrics(db: Path | None, output: str) -> int:
       tailrace failures metrics --format json
     """  # noqa: D301 - \b is click's mark for lines to keep
     counts = failure_log(db).counts(FailureFilter())
-    terminal = current_session().out
     numbers = {
         f"{family.name}.{value}": int(sample.value)
         for family in families(counts)
         for sample in family.samples
         for value in sample.labels.values()
     }
-    if output == "json":
-        terminal.lines([pretty(numbers)])
-    else:
-        terminal.lines(
-            render_pairs([(name, f"{number:,}") for name, number in numbers.items()], terminal)
-        )
+    pairs = [(name, f"{number:,}") for name, number in numbers.items()]
+    show_facts(pairs, output, data=lambda: numbers)
     return 0
 
 

@@ -13,8 +13,7 @@ from tailrace.cli.clock_text import local_time
 from tailrace.cli.failure_rows import error_text
 from tailrace.cli.group import command
 from tailrace.cli.hop_rows import HOP_COLUMNS, hop_row
-from tailrace.cli.json_text import pretty
-from tailrace.cli.listing import counted
+from tailrace.cli.listing import FORMATS, counted, show_one
 from tailrace.cli.newest import find_failure
 from tailrace.cli.options import db_option, format_option
 from tailrace.cli.session import current_session
@@ -43,7 +42,7 @@ class Chapter:
 @command()
 @click.argument("subject", metavar="ID")
 @db_option
-@format_option("text", "json", "markdown")
+@format_option(*FORMATS)
 def trail(subject: str, *, db: Path | None, output: str) -> int:
     """Show the way of a failure from scope to scope, over all redrives of its work.
 
@@ -58,13 +57,12 @@ def trail(subject: str, *, db: Path | None, output: str) -> int:
     redrives = redrive_log(db).redrives(dl_id=letter.dl_id) if letter else []
     chapters = _chapters(log, letter, redrives, failure)
     terminal = current_session().out
-    match output:
-        case "json":
-            terminal.lines([pretty(_to_dict(letter, chapters))])
-        case "markdown":
-            terminal.lines(_markdown(letter, chapters))
-        case _:
-            terminal.lines(_text(letter, chapters, terminal))
+    show_one(
+        output,
+        data=lambda: _to_dict(letter, chapters),
+        text=lambda: _text(letter, chapters, terminal),
+        markdown=lambda: _markdown(letter, chapters),
+    )
     return 0
 
 

@@ -12,7 +12,7 @@ from tailrace.cli.failure_rows import FAILURE_COLUMNS, failure_row
 from tailrace.cli.filters import GAVE_UP, filter_options
 from tailrace.cli.group import command
 from tailrace.cli.json_text import compact, pretty
-from tailrace.cli.listing import FORMATS, counted, say, show_listing
+from tailrace.cli.listing import FORMATS, counted, say, show_listing, show_one
 from tailrace.cli.newest import find_failure
 from tailrace.cli.options import db_option, format_option, limit_option
 from tailrace.cli.session import current_session, finish
@@ -134,7 +134,7 @@ def list_failures(
 @click.argument("failure_id", metavar="ID")
 @click.option("--with-stack", is_flag=True, help="Show all frames, not only your own code's.")
 @db_option
-@format_option("text", "json", "markdown")
+@format_option(*FORMATS)
 def show_failure(failure_id: str, *, with_stack: bool, db: Path | None, output: str) -> int:
     """Show one failure: verdict, causes, stack, the way it went, what to do.
 
@@ -148,13 +148,12 @@ def show_failure(failure_id: str, *, with_stack: bool, db: Path | None, output: 
     failure = find_failure(failure_log(db), failure_id)
     letters = dead_letters(db).letters(FailureFilter(run=failure.run_id)) if failure.run_id else []
     terminal = current_session().out
-    match output:
-        case "json":
-            body = failure_to_dict(failure)
-            body["dead_letters"] = [letter.dl_id for letter in letters]
-            terminal.lines([pretty(body)])
-        case "markdown":
-            terminal.lines(failure_markdown(failure, letters))
-        case _:
-            terminal.lines(failure_lines(failure, letters, terminal, with_stack=with_stack))
+    show_one(
+        output,
+        data=lambda: (
+            failure_to_dict(failure) | {"dead_letters": [letter.dl_id for letter in letters]}
+        ),
+        text=lambda: failure_lines(failure, letters, terminal, with_stack=with_stack),
+        markdown=lambda: failure_markdown(failure, letters),
+    )
     return 0

@@ -11,10 +11,9 @@ import click
 
 from tailrace.cli.actor import actor_option
 from tailrace.cli.group import command
-from tailrace.cli.json_text import pretty
+from tailrace.cli.listing import FORMATS, show_one
 from tailrace.cli.newest import LAST, find_failure
 from tailrace.cli.options import db_option, format_option, seconds
-from tailrace.cli.session import current_session
 from tailrace.cli.stores import failure_log
 from tailrace.cli.struct_json import struct_to_dict
 from tailrace.model.failure import FailureGroup
@@ -26,7 +25,7 @@ _NS = 1_000_000_000
 def _group_change(function: Callable[..., int]) -> click.Command:
     decorated: Any = function
     for option in (
-        format_option("text", "json"),
+        format_option(*FORMATS),
         db_option,
         actor_option,
         click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit trail."),
@@ -36,11 +35,11 @@ def _group_change(function: Callable[..., int]) -> click.Command:
 
 
 def _told(groups: Sequence[FailureGroup], output: str) -> int:
-    terminal = current_session().out
-    if output == "json":
-        terminal.lines([pretty([struct_to_dict(group) for group in groups])])
-    else:
-        terminal.lines(f"{group.fp_site}: {group.state}" for group in groups)
+    show_one(
+        output,
+        data=lambda: [struct_to_dict(group) for group in groups],
+        text=lambda: (f"{group.fp_site}: {group.state}" for group in groups),
+    )
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import math
+import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import PurePath
@@ -12,6 +13,9 @@ from typing import Any
 
 _DEPTH = 200
 """Nesting that is written out; deeper than any sensible document."""
+_HIDDEN = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What moves a terminal's cursor, reorders its line, or ends a line of JSON lines for some readers;
+JSON itself escapes only what is below the space."""
 _INT_BITS = 10_000
 """Longer integers are written in hex, which Python does not limit."""
 
@@ -20,14 +24,22 @@ def pretty(value: Any) -> str:
     """Return indented JSON that keeps every script readable."""
     import json  # noqa: PLC0415 - tables and trees need none
 
-    return json.dumps(plain(value), ensure_ascii=False, indent=2)
+    return _spelled(json.dumps(plain(value), ensure_ascii=False, indent=2))
 
 
 def compact(value: Any) -> str:
     """Return JSON on one line."""
     import json  # noqa: PLC0415 - likewise
 
-    return json.dumps(plain(value), ensure_ascii=False)
+    return _spelled(json.dumps(plain(value), ensure_ascii=False))
+
+
+def _spelled(text: str) -> str:
+    return (
+        text
+        if text.isascii() and "\x7f" not in text
+        else _HIDDEN.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text)
+    )
 
 
 def plain(value: Any, *, depth: int = 0) -> Any:

@@ -13,12 +13,10 @@ from tailrace.cli.actor import actor_option
 from tailrace.cli.confirm import confirm
 from tailrace.cli.filters import filter_options
 from tailrace.cli.group import command
-from tailrace.cli.json_text import pretty
 from tailrace.cli.letter_choice import choose
 from tailrace.cli.letters import ALL, STATES
-from tailrace.cli.listing import counted, say
+from tailrace.cli.listing import DATA, FORMATS, counted, say, show_one
 from tailrace.cli.options import db_option, format_option
-from tailrace.cli.session import current_session
 from tailrace.cli.stores import dead_letters
 from tailrace.cli.struct_json import struct_to_dict
 from tailrace.cli.width import clean
@@ -32,7 +30,7 @@ _WAITING = ("open", "parked")
 def _change(function: Callable[..., int]) -> click.Command:
     decorated: Any = filter_options(states=STATES, gave_up=("--gave-up",))(function)
     for option in (
-        format_option("text", "json"),
+        format_option(*FORMATS),
         db_option,
         actor_option,
         click.option("--all", "everything", is_flag=True, help="All letters, without a filter."),
@@ -151,10 +149,12 @@ def _plan(found: Sequence[DeadLetter]) -> list[str]:
 
 
 def _told(changed: Sequence[DeadLetter], what: str, output: str) -> int:
-    terminal = current_session().out
-    if output == "json":
-        terminal.lines([pretty([struct_to_dict(letter) for letter in changed])])
+    show_one(
+        output,
+        data=lambda: [struct_to_dict(letter) for letter in changed],
+        text=lambda: (f"{letter.dl_id}: {letter.state}" for letter in changed),
+    )
+    if output in DATA:
         return 0
-    terminal.lines(f"{letter.dl_id}: {letter.state}" for letter in changed)
     say(f"{counted(len(changed), 'letter')} {what}" if changed else "no letters match")
     return 0

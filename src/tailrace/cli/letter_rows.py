@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tailrace.cli.advice import advice
+from tailrace.cli.advice import INSPECT, REDRIVE, advice
 from tailrace.cli.clock_text import ago, local_time
 from tailrace.cli.failure_rows import (
     CATEGORY_STYLES,
@@ -19,6 +19,8 @@ from tailrace.cli.json_text import compact
 from tailrace.cli.table_text import Cell, Column
 from tailrace.model.letter import DeadLetter, LetterState, Redrive
 
+_OF_EVENTS = "event"
+"""``DeadLetter.kind`` of an action of the event stream."""
 LETTER_COLUMNS = (
     Column(title="LETTER"),
     Column(title="STATE"),
@@ -76,10 +78,15 @@ def _group(fingerprint: str, members: Sequence[DeadLetter]) -> LetterGroup:
 
 
 def letter_advice(letter: DeadLetter, *, open_letters: int) -> str:
-    """Return what to do about a letter; those that are over need nothing."""
+    """Return what to do about a letter; those that are over need nothing.
+
+    An action that only its own process could call is never redriven, whatever it failed of.
+    """
     if letter.state in {LetterState.RESOLVED, LetterState.DISCARDED}:
         return "-"
-    return advice(letter.category, letter.class_, open_letters=open_letters)
+    wanted = advice(letter.category, letter.class_, open_letters=open_letters)
+    is_lost = letter.kind == _OF_EVENTS and not letter.task_ref
+    return INSPECT if wanted == REDRIVE and is_lost else wanted
 
 
 def letter_group_row(

@@ -14,7 +14,6 @@ from tailrace.cli.advice import REDRIVE
 from tailrace.cli.failure_rows import error_text, short_fingerprints
 from tailrace.cli.filters import GAVE_UP, filter_options
 from tailrace.cli.group import command
-from tailrace.cli.json_text import pretty
 from tailrace.cli.letter_rows import (
     LETTER_COLUMNS,
     LETTER_GROUP_COLUMNS,
@@ -26,7 +25,7 @@ from tailrace.cli.letter_rows import (
     letter_row,
     states_text,
 )
-from tailrace.cli.listing import FORMATS, counted, say, show_listing
+from tailrace.cli.listing import DATA, FORMATS, counted, say, show_listing, show_one
 from tailrace.cli.newest import LAST, newest_letter
 from tailrace.cli.options import db_option, format_option, limit_option
 from tailrace.cli.session import current_session, finish
@@ -151,7 +150,7 @@ def candidates(wanted: FailureFilter, *, limit: int, db: Path | None, output: st
 @command()
 @click.argument("subject", metavar="ID")
 @db_option
-@format_option("text", "json", "markdown")
+@format_option(*FORMATS)
 def show_letter(subject: str, *, db: Path | None, output: str) -> int:
     """Show one letter with its redrives and its audit trail, or the letters of a group.
 
@@ -170,14 +169,14 @@ def show_letter(subject: str, *, db: Path | None, output: str) -> int:
     log = redrive_log(db)
     redrives, actions = log.redrives(dl_id=letter.dl_id), log.actions(letter.dl_id)
     terminal = current_session().out
-    match output:
-        case "json":
-            terminal.lines([pretty(_to_dict(letter, redrives, actions))])
-        case "markdown":
-            terminal.lines(_markdown(letter, redrives, actions))
-        case _:
-            terminal.lines(_text(letter, redrives, actions, terminal))
-            _say_next(letter)
+    show_one(
+        output,
+        data=lambda: _to_dict(letter, redrives, actions),
+        text=lambda: _text(letter, redrives, actions, terminal),
+        markdown=lambda: _markdown(letter, redrives, actions),
+    )
+    if output == FORMATS[0]:
+        _say_next(letter)
     return 0
 
 
@@ -215,11 +214,8 @@ def _of_group(letters: DeadLetters, fingerprint: str, state: str) -> list[DeadLe
 
 
 def _show_group(found: Sequence[DeadLetter], output: str) -> None:
-    if output == "json":
-        current_session().out.lines([pretty([struct_to_dict(letter) for letter in found])])
-        return
     show_listing(
-        found[:_SHOWN],
+        found if output in DATA else found[:_SHOWN],
         output,
         columns=LETTER_COLUMNS,
         row=letter_row,

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from tailrace.cli.json_text import compact, pretty
 from tailrace.cli.session import current_session
-from tailrace.cli.table_text import Column, Row, render_markdown, render_table
+from tailrace.cli.table_text import (
+    Column,
+    Row,
+    escape_markdown,
+    render_markdown,
+    render_pairs,
+    render_table,
+)
 
 T = TypeVar("T")
 FORMATS = ("table", "json", "jsonl", "markdown")
+DATA = ("json", "jsonl")
+"""The formats for programs."""
+_FACTS = (Column(title="WHAT"), Column(title="VALUE"))
 
 
 def show_listing(
@@ -38,6 +48,45 @@ def show_listing(
             if items:
                 terminal.lines(render_table(columns, [row(item) for item in items], terminal))
             say(footer)
+
+
+def show_one(
+    output: str,
+    *,
+    data: Callable[[], Any],
+    text: Callable[[], Iterable[str]],
+    markdown: Callable[[], Iterable[str]] | None = None,
+) -> None:
+    """Write one thing to standard output. Only what the format needs is called.
+
+    As JSON lines it takes one line, a list one for each item. Without ``markdown`` the lines for
+    people become a list.
+    """
+    terminal = current_session().out
+    match output:
+        case "json":
+            terminal.lines([pretty(data())])
+        case "jsonl":
+            found = data()
+            terminal.lines(compact(item) for item in (found if type(found) is list else [found]))
+        case "markdown" if markdown is not None:
+            terminal.lines(markdown())
+        case "markdown":
+            terminal.lines(f"- {escape_markdown(line.strip())}" for line in text())
+        case _:
+            terminal.lines(text())
+
+
+def show_facts(
+    pairs: Sequence[tuple[str, str]], output: str, *, data: Callable[[], dict[str, Any]]
+) -> None:
+    """Write names and values to standard output, as Markdown a table of them."""
+    show_one(
+        output,
+        data=data,
+        text=lambda: render_pairs(pairs, current_session().out),
+        markdown=lambda: render_markdown(_FACTS, pairs),
+    )
 
 
 def say(text: str) -> None:

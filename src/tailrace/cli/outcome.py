@@ -87,8 +87,8 @@ def _tell_ci(report: RuntimeExecutionReport) -> None:
             file.write(report.to_markdown() + "\n")
 
 
-def remember_last_failure(flow: str, folder: Path | None) -> None:
-    """Say, when the last run of the flow failed, at which node and with which input."""
+def remember_last_failure(flow: str, folder: Path | None, db: Path | None = None) -> None:
+    """Say, when the last run of the flow failed, where, with which input, and how to go on."""
     from tailrace.diary import last_failure  # noqa: PLC0415 - the engine brings it anyway
 
     entry = last_failure(folder or Path("logs"), flow)
@@ -101,6 +101,9 @@ def remember_last_failure(flow: str, folder: Path | None) -> None:
     lines = [f"the last run of {flow} failed{where}: {entry.get('summary', '')}"]
     if shown:
         lines.append(f"  with {shown}")
+    if entry.get("trace_id"):
+        store = "" if db is None else f" --db {db}"
+        lines.append(f"  instead of starting anew: tailrace resume {entry['trace_id']}{store}")
     terminal = current_session().err
     room = terminal.width
     terminal.lines(terminal.style(cut(clean(line), room), "yellow") for line in lines)

@@ -11,10 +11,8 @@ from tailrace.cli.actor import actor_option
 from tailrace.cli.clock_text import local_time
 from tailrace.cli.confirm import confirm
 from tailrace.cli.group import command
-from tailrace.cli.json_text import pretty
-from tailrace.cli.listing import counted
+from tailrace.cli.listing import FORMATS, counted, show_one
 from tailrace.cli.options import db_option, format_option, instant
-from tailrace.cli.session import current_session
 from tailrace.cli.stores import failure_log
 from tailrace.model.failure import FailureFilter
 
@@ -33,7 +31,7 @@ _DAY_NS = 86_400_000_000_000
 @click.option("--yes", is_flag=True, help="Do it without asking.")
 @actor_option
 @db_option
-@format_option("text", "json")
+@format_option(*FORMATS)
 def purge(
     *, until: int | None, reason: str, yes: bool, actor: str, db: Path | None, output: str
 ) -> int:
@@ -56,13 +54,8 @@ def purge(
     )
     confirm([plan], yes=yes)
     gone = log.purge(until_ns=before, actor=actor, reason=reason)
-    terminal = current_session().out
-    if output == "json":
-        terminal.lines([pretty(gone)])
-    else:
-        terminal.lines(
-            [f"{counted(gone.failures, 'failure')} and {counted(gone.letters, 'letter')} deleted"]
-        )
+    told = f"{counted(gone.failures, 'failure')} and {counted(gone.letters, 'letter')} deleted"
+    show_one(output, data=lambda: gone, text=lambda: [told])
     return 0
 
 

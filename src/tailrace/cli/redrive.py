@@ -11,15 +11,19 @@ from tailrace.cli.actor import actor_option
 from tailrace.cli.arguments import read_mapping
 from tailrace.cli.filters import filter_options
 from tailrace.cli.group import command
-from tailrace.cli.json_text import pretty
 from tailrace.cli.letter_choice import choose
 from tailrace.cli.letters import STATES
-from tailrace.cli.listing import counted, say
+from tailrace.cli.listing import DATA, FORMATS, counted, say, show_one
 from tailrace.cli.options import db_option, format_option
-from tailrace.cli.redrive_text import batch_code, batch_lines, plan_lines, plan_to_dict
+from tailrace.cli.redrive_text import (
+    batch_code,
+    batch_lines,
+    batch_to_dict,
+    plan_lines,
+    plan_to_dict,
+)
 from tailrace.cli.session import current_session, finish
 from tailrace.cli.stores import dead_letters, existing_database
-from tailrace.cli.struct_json import struct_to_dict
 from tailrace.cli.width import clean, cut
 from tailrace.model.failure import FailureFilter
 from tailrace.model.letter import DeadLetter, RedriveBatch
@@ -72,7 +76,7 @@ _MODES = ("resume", "node", "new-run")
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit trail.")
 @actor_option
 @db_option
-@format_option("text", "json")
+@format_option(*FORMATS)
 def redrive_letters(
     subjects: tuple[str, ...],
     *,
@@ -105,7 +109,7 @@ def redrive_letters(
         existing_database(db),
         wanted=chosen,
         source="cli",
-        watch=None if output == "json" else tell_outcome,
+        watch=None if output in DATA else tell_outcome,
         **order,
     )
     return tell_batch(batch, output)
@@ -121,10 +125,13 @@ def _show_plan(db: Path, chosen: FailureFilter, order: dict[str, Any], output: s
     names = ("mode", "patch", "policy", "force", "limit")
     planned = plan(db, wanted=chosen, **{name: order[name] for name in names})
     terminal = current_session().out
-    if output == "json":
-        terminal.lines([pretty(plan_to_dict(planned))])
+    show_one(
+        output,
+        data=lambda: plan_to_dict(planned),
+        text=lambda: plan_lines(planned, terminal),
+    )
+    if output in DATA:
         return 0
-    terminal.lines(plan_lines(planned, terminal))
     say("nothing was run · the same command without --dry-run does it")
     return 0
 
@@ -143,13 +150,9 @@ def tell_outcome(letter: DeadLetter, outcome: RerunOutcome) -> None:
 def tell_batch(batch: RedriveBatch, output: str) -> int:
     """Write how a batch ended and return the exit code."""
     code = finish(batch_code(batch))
-    terminal = current_session().out
-    if output == "json":
-        terminal.lines([pretty(struct_to_dict(batch))])
-        return code
-    terminal.lines(batch_lines(batch))
+    show_one(output, data=lambda: batch_to_dict(batch), text=lambda: batch_lines(batch))
     failed = batch.counts.get("failed", 0)
-    if failed:
+    if failed and output not in DATA:
         say(
             f"{counted(failed, 'letter')} did not succeed"
             f" · tailrace failures batches show {batch.batch_id}"

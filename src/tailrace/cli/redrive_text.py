@@ -80,8 +80,8 @@ def plan_to_dict(plan: RedrivePlan) -> dict[str, Any]:
         "matched": plan.matched,
         "ready": len(plan.ready),
         "refused": len(plan.refused),
-        "patch": plan.patch,
-        "policy": plan.policy,
+        "patch": hidden(plan.patch),
+        "policy": hidden(plan.policy),
         "force": plan.force,
         "letters": [
             {
@@ -144,6 +144,19 @@ def redrive_row(redrive: Redrive) -> list[str | Cell]:
     ]
 
 
-def batch_to_dict(batch: RedriveBatch, redrives: Sequence[Redrive]) -> dict[str, Any]:
+def batch_to_dict(batch: RedriveBatch) -> dict[str, Any]:
+    """Return a batch for programs, without the secrets of its patch."""
+    body = struct_to_dict(batch)
+    return body | {name: hidden(body[name]) for name in ("patch", "policy")}
+
+
+def whole_batch(batch: RedriveBatch, redrives: Sequence[Redrive]) -> dict[str, Any]:
     """Return a batch with its letters for programs."""
-    return struct_to_dict(batch) | {"redrives": [struct_to_dict(one) for one in redrives]}
+    return batch_to_dict(batch) | {"redrives": [struct_to_dict(one) for one in redrives]}
+
+
+def hidden(order: Any) -> Any:
+    """Return a patch or a policy as it may be shown: what a secret's name stands for is hidden."""
+    from tailrace.store.audit import without_secrets  # noqa: PLC0415 - a plan needs no store
+
+    return without_secrets(order)

@@ -76,6 +76,8 @@ def describe_error(error: Exception) -> ErrorReport:
                 details=error.details,
                 retryable=isinstance(error, TransportError) or error.code == _LOCKED,
             )
+        case OSError() if error.filename is not None:
+            return ErrorReport(exit_code=2, problems=(_file(error),), details={})
         case _:
             return ErrorReport(exit_code=1, problems=(_internal(error),), details={})
 
@@ -127,7 +129,7 @@ def problem_of(finding: Finding) -> Problem:
 
 
 def _usage(error: click.UsageError) -> Problem:
-    message, hint = error.format_message().rstrip("."), ""
+    message, hint = error.format_message().rstrip(".") + _nearest(error), ""
     if isinstance(error, Refusal):
         return Problem(code=error.code, message=message, hint=error.hint)
     if error.ctx is not None:
@@ -135,10 +137,24 @@ def _usage(error: click.UsageError) -> Problem:
     return Problem(code=USAGE, message=message[:1].lower() + message[1:], hint=hint)
 
 
+def _nearest(error: click.UsageError) -> str:
+    """Return which allowed value was meant by one that is none, as the end of a sentence."""
+    kind = error.param.type if isinstance(error, click.BadParameter) and error.param else None
+    if not isinstance(kind, click.Choice):
+        return ""
+    from difflib import get_close_matches  # noqa: PLC0415 - only where a name is wrong
+
+    given = error.message.partition("'")[2].partition("' is not one of")[0]
+    near = get_close_matches(given, [str(choice) for choice in kind.choices], 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _file(error: OSError) -> Problem:
+    message = f"{error.filename}: {error.strerror or type(error).__name__}"
+    return Problem(code=USAGE, message=message)
+
+
 def _internal(error: Exception) -> Problem:
-    if isinstance(error, OSError) and error.filename is not None:
-        message = f"{error.filename}: {error.strerror or type(error).__name__}"
-        return Problem(code=USAGE, message=message)
     return Problem(
         code=INTERNAL,
         message=f"internal error: {type(error).__name__}: {error}",

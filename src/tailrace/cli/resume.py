@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tailrace.cli.arguments import parse_params
+from tailrace.cli.arguments import parse_changes, parse_params
 from tailrace.cli.database import open_reader
 from tailrace.cli.group import command
 from tailrace.cli.load_flow import load_flow
@@ -24,6 +24,9 @@ _NEWEST = 500
 @command()
 @click.argument("run_id", metavar="[RUN]", required=False)
 @click.option("-p", "--param", multiple=True, metavar="NAME=JSON", help="A param that differs.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NODE.INPUT=JSON", help="Another input for a node."
+)
 @run_options
 @resume_options
 @click.option("--last", is_flag=True, help="The newest run that did not complete (the default).")
@@ -36,13 +39,15 @@ def resume_run(**given: Any) -> int:
     \b
       tailrace resume                       the newest run that did not complete
       tailrace resume 019aa0c4 --from load  that run, from its node load on
+      tailrace resume --set load.rows=3     load again with other rows, and what needs it
       tailrace resume --all-interrupted     after a power cut
     """  # noqa: D301 - \b is click's mark for lines to keep
     run_id, last, every = given.pop("run_id"), given.pop("last"), given.pop("all_interrupted")
     if sum((run_id is not None, last, every)) > 1:
         raise click.UsageError("name a run, or give --last or --all-interrupted")
     change = on_change(force=given.pop("force"), rerun=given.pop("rerun_changed"))
-    given |= {"on_change": change, "settings": (), "context": None, "dry_run": False}
+    changes = parse_changes(given.pop("settings"))
+    given |= {"on_change": change, "changes": changes, "context": None, "dry_run": False}
     if every:
         return _resume_all(_interrupted(given["db"]), given)
     return _resume(run_id or _unfinished(given["db"]), given)
@@ -58,7 +63,7 @@ def _resume(run_id: str, given: dict[str, Any]) -> int:
             code="TR350",
             hint="go on with Flow.resume in the program that has the flow",
         )
-    wishes = Wishes(**given, target=inputs.target, resume=found)
+    wishes = Wishes(**given, settings=(), target=inputs.target, resume=found)
     policy = read_policy(wishes.policy)
     params = parse_params(wishes.param)
     names = {*inputs.params, *params}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tailrace.cli.arguments import parse_params, parse_settings, read_mapping
+from tailrace.cli.arguments import parse_changes, parse_params, parse_settings, read_mapping
 from tailrace.cli.group import command
 from tailrace.cli.read_policy import read_policy
 from tailrace.cli.run_options import on_change, resume_options, run_options
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from tailrace.ports import Tracer
     from tailrace.runtime import RunOptions, RunResult
     from tailrace.runtime.resuming import OnChange
+
+_CONTEXT = frozenset({"params", "scratch", "payload"})
+"""What a context is made of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,7 @@ class Wishes:
     output_dir: Path | None
     report_path: Path | None
     report_format: str | None
+    cache: bool
     strict: bool
     watch: bool
     quiet: bool
@@ -49,6 +53,7 @@ class Wishes:
     dry_run: bool
     resume: str | None
     nodes: tuple[str, ...]
+    changes: Mapping[str, Mapping[str, Any]]
     on_change: OnChange
 
 
@@ -56,7 +61,11 @@ class Wishes:
 @click.argument("target", metavar="FLOW")
 @click.option("-p", "--param", multiple=True, metavar="NAME=JSON", help="A param of the flow.")
 @click.option(
-    "--set", "settings", multiple=True, metavar="PATH=JSON", help="A value in the context, by path."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="PATH=JSON",
+    help="A value in the context, by path; with --resume also an input: NODE.INPUT=JSON.",
 )
 @click.option("-c", "--context", metavar="JSON|@FILE|-", help="params, scratch and payload.")
 @run_options
@@ -79,7 +88,8 @@ def run_flow(**given: Any) -> int:
     from tailrace.cli.load_flow import load_flow  # noqa: PLC0415 - help needs no model
 
     change = on_change(force=given.pop("force"), rerun=given.pop("rerun_changed"))
-    wishes = Wishes(**given, on_change=change)
+    inputs, given["settings"] = _told_apart(given["settings"], resumes=bool(given["resume"]))
+    wishes = Wishes(**given, changes=parse_changes(inputs), on_change=change)
     context = context_of(wishes)
     policy = read_policy(wishes.policy)
     params = {*context["params"], *_kept_params(wishes)}
@@ -98,13 +108,28 @@ def _kept_params(wishes: Wishes) -> Mapping[str, Any]:
     return find_inputs(wishes.db, wishes.resume)[1].params
 
 
+def _told_apart(
+    pairs: tuple[str, ...], *, resumes: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the pairs that are for inputs of nodes, and those for the context."""
+    if not resumes:
+        return (), pairs
+    paths = {pair: pair.partition("=")[0] for pair in pairs}
+    inputs = [
+        pair
+        for pair, path in paths.items()
+        if "." in path and path.partition(".")[0] not in _CONTEXT
+    ]
+    return tuple(inputs), tuple(pair for pair in pairs if pair not in inputs)
+
+
 def context_of(wishes: Wishes) -> Mapping[str, Any]:
     """Return ``params``, ``scratch`` and ``payload`` to start with.
 
     ``--context`` may hold params alone; ``--set`` and ``--param`` overrule it.
     """
     given = read_mapping(wishes.context, option="--context") if wishes.context else {}
-    known = {"params", "scratch", "payload"}
+    known = _CONTEXT
     context: dict[str, Any] = given if given and set(given) <= known else {"params": given}
     paths = [
         pair if pair.partition("=")[0].partition(".")[0] in known else f"params.{pair}"
@@ -135,8 +160,8 @@ def run_and_present(
     from tailrace.cli.outcome import present, remember_last_failure  # noqa: PLC0415 - not for help
 
     view = _view(flow, wishes)
-    if wishes.diary and not wishes.quiet:
-        remember_last_failure(flow.name, wishes.output_dir)
+    if wishes.diary and not wishes.quiet and wishes.resume is None:
+        remember_last_failure(flow.name, wishes.output_dir, wishes.db)
     try:
         result = _execute(flow, _options(context, policy, wishes, view), wishes)
     finally:
@@ -159,7 +184,12 @@ def _execute(flow: Flow, options: RunOptions, wishes: Wishes) -> RunResult | Non
         return execute(flow, options)
     from tailrace.runtime.going_on import Resume, resume  # noqa: PLC0415 - only with --resume
 
-    wanted = Resume(run_id=wishes.resume, nodes=wishes.nodes, on_change=wishes.on_change)
+    wanted = Resume(
+        run_id=wishes.resume,
+        nodes=wishes.nodes,
+        changes=wishes.changes,
+        on_change=wishes.on_change,
+    )
     return resume(wanted, options, flow=flow)
 
 
@@ -196,6 +226,7 @@ def _options(
         output_dir=wishes.output_dir,
         diary=None if wishes.diary else False,
         timeout=wishes.timeout,
+        cache=wishes.cache,
         echo=_silent if view is None else view.echo,
     )
 

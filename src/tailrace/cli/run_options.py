@@ -45,6 +45,11 @@ _RUN = (
     click.option(
         "--report-format", type=click.Choice(["json", "markdown"]), help="How to write it."
     ),
+    click.option(
+        "--cache/--no-cache",
+        default=True,
+        help="Reuse outputs of tasks that ask for it; --no-cache runs them.",
+    ),
     click.option("--strict", is_flag=True, help="Exit 1 when a failure was handled, too."),
     click.option("--watch", is_flag=True, help="Show the run as a live tree."),
     click.option("-q", "--quiet", is_flag=True, help="No progress, no warnings."),

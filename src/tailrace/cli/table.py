@@ -88,6 +88,7 @@ _LETTER_COMMANDS = (
     ("export", "letter_files:export_letters", "Write letters as JSON lines."),
     ("import", "letter_files:import_letters", "Read letters that were exported."),
 )
+_REPLAY = "Show what went into each node and what came out; run one again."
 _STATUS = "Show exact counts of failures, groups and letters."
 _FAILED = "List failures, newest first."
 _CANDIDATES = "List letters that a redrive may heal, oldest first."
@@ -122,10 +123,14 @@ COMMANDS = (
     Entry("plugins lint", "plugins:lint", "Find plug-ins that do not work."),
     Entry("trace list", "trace:list_runs", "List runs, newest first."),
     Entry("trace show", "trace:show", "Show the spans of one run."),
+    Entry("trace diff", "trace_diff:diff", "Show what differs between two runs."),
+    Entry("replay", "replay:replay_run", _REPLAY, "Inspect"),
+    Entry("trace check", "trace_check:check_query", "Say whether a TraceQL query is valid."),
     Entry("lens list", "trace:list_runs", "List runs, newest first."),
     Entry("lens show", "trace:show", "Show the spans of one run."),
     Entry("lens trace", "lens:trace", "Show a run as a tree."),
     Entry("lens spans", "lens:spans", "List the spans of one run as a table."),
+    Entry("lens replay", "replay:replay_run", _REPLAY, hidden=True),
     Entry("db stats", "db:stats", "Show what the database holds and its size."),
     Entry("db check", "db:check", "Verify the database's integrity."),
     Entry("failures status", "failures:status", _STATUS),

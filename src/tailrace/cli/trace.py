@@ -18,19 +18,13 @@ from tailrace.cli.session import current_session
 from tailrace.cli.table_text import Cell, Column, escape_markdown, render_markdown, render_table
 from tailrace.cli.terminal import Terminal
 from tailrace.cli.trace_json import run_to_dict, span_to_dict
-from tailrace.cli.trace_rows import SIBLINGS, View, build_branches
+from tailrace.cli.trace_rows import SIBLINGS, STATUS_STYLES, View, build_branches
 from tailrace.cli.tree_text import render_tree
 from tailrace.cli.width import clean
+from tailrace.model.ids import RunId
 from tailrace.model.span import RunSummary, Trace
 from tailrace.model.states import RunStatus, SpanType
 
-_STATUS_STYLES = {
-    RunStatus.COMPLETED: "green",
-    RunStatus.FAILED: "red",
-    RunStatus.RUNNING: "cyan",
-    RunStatus.INTERRUPTED: "yellow",
-    RunStatus.CANCELLED: "yellow",
-}
 _STATUS_WORDS = {"OK": "COMPLETED", "ERROR": "FAILED"}
 _STATUSES = (*_STATUS_WORDS, *(status.value for status in RunStatus))
 
@@ -62,6 +56,9 @@ _RUN_COLUMNS = (
 @click.option(
     "--until", metavar="WHEN", callback=instant(end_of_day=True), help="Only runs started until."
 )
+@click.option(
+    "--lineage", metavar="RUN", help="The chain of resumes that a run is part of, oldest first."
+)
 @limit_option
 @db_option
 @format_option("table", "json", "jsonl", "markdown")
@@ -71,6 +68,7 @@ def list_runs(
     flow: str | None,
     since: int | None,
     until: int | None,
+    lineage: str | None,
     limit: int,
     db: Path | None,
     output: str,
@@ -81,7 +79,14 @@ def list_runs(
       tailrace trace list
       tailrace trace list --status ERROR --since 24h
       tailrace trace list --flow weather --format json
+      tailrace trace list --lineage @last
     """  # noqa: D301 - \b is click's mark for lines to keep
+    if lineage is not None:
+        from tailrace.cli.lineage import list_lineage  # noqa: PLC0415 - other lists need none
+
+        if (status, flow, since, until) != (None, None, None, None):
+            raise click.UsageError("--lineage shows a whole chain: give no other filter with it")
+        return list_lineage(lineage, db, limit=limit, output=output)
     wanted = None if status is None else _STATUS_WORDS.get(status.upper(), status.upper())
     with open_reader(db) as reader:
         runs = reader.runs(limit=limit, status=wanted, flow=flow, since_ns=since, until_ns=until)
@@ -107,7 +112,7 @@ def _run_row(run: RunSummary) -> list[str | Cell]:
     return [
         run.run_id,
         run.flow,
-        Cell(run.status.value, _STATUS_STYLES.get(run.status, "")),
+        Cell(run.status.value, STATUS_STYLES.get(run.status, "")),
         local_time(run.start_ns),
         duration(None if end is None else max(0, end - run.start_ns)),
         f"{run.spans:,}",
@@ -147,11 +152,13 @@ def show(
     """  # noqa: D301 - \b is click's mark for lines to keep
     machine = output in ("json", "jsonl")
     with open_reader(db) as reader:
+        found = reader.resolve(run_id)
         trace = reader.trace(
-            reader.resolve(run_id),
+            found,
             events=include_events or machine,
             siblings=None if everything or machine else SIBLINGS,
         )
+        later = reader.gone_on_by(found)
     view = View(
         depth=depth,
         errors_only=errors_only,
@@ -159,26 +166,38 @@ def show(
         fold=not everything,
         attributes=attributes,
     )
-    show_trace(trace, view, output)
+    show_trace(trace, view, output, later=later)
     return 0
 
 
-def show_trace(trace: Trace, view: View, output: str) -> None:
-    """Write a trace to standard output in one of the formats of ``trace show``."""
+def show_trace(trace: Trace, view: View, output: str, *, later: RunId | None = None) -> None:
+    """Write a trace to standard output in one of the formats of ``trace show``.
+
+    ``later`` is the run that went on with this one.
+    """
     terminal = current_session().out
     match output:
         case "json":
             spans = [span_to_dict(span) for span in trace.spans]
-            terminal.lines([pretty({"run": run_to_dict(trace.run), "spans": spans})])
+            run = run_to_dict(trace.run) | {"resumed_by": later}
+            terminal.lines([pretty({"run": run, "spans": spans})])
         case "jsonl":
             terminal.lines(compact(span_to_dict(span)) for span in trace.spans)
         case "markdown":
-            terminal.lines(_markdown(trace, view, terminal))
+            terminal.lines(_markdown(trace, view, terminal, later))
         case _:
-            terminal.lines(_text(trace, view, terminal, bars=output == "waterfall"))
+            terminal.lines(_text(trace, view, terminal, later, bars=output == "waterfall"))
 
 
-def _text(trace: Trace, view: View, terminal: Terminal, *, bars: bool) -> list[str]:
+def _kin(run: RunSummary, later: RunId | None) -> list[str]:
+    """Return which runs this one went on with, and was gone on with by."""
+    before = [f"resumed from {run.resumed_from}"] if run.resumed_from else []
+    return [*before, *([f"gone on with by {later}"] if later else [])]
+
+
+def _text(
+    trace: Trace, view: View, terminal: Terminal, later: RunId | None, *, bars: bool
+) -> list[str]:
     now = time.time_ns()
     run = trace.run
     end = run.end_ns if run.end_ns is not None else now
@@ -186,13 +205,20 @@ def _text(trace: Trace, view: View, terminal: Terminal, *, bars: bool) -> list[s
         (
             terminal.style(clean(run.flow), "bold"),
             run.run_id,
-            terminal.style(run.status.value, _STATUS_STYLES.get(run.status, "")),
+            terminal.style(run.status.value, STATUS_STYLES.get(run.status, "")),
             duration(max(0, end - run.start_ns)),
             local_time(run.start_ns),
         )
     )
     tree = render_tree(build_branches(trace, view), terminal, now_ns=now, bars=bars)
-    return [head, "", *tree, "", terminal.style(_footer(trace, view, terminal), "dim")]
+    return [
+        head,
+        *_kin(run, later),
+        "",
+        *tree,
+        "",
+        terminal.style(_footer(trace, view, terminal), "dim"),
+    ]
 
 
 def _footer(trace: Trace, view: View, terminal: Terminal) -> str:
@@ -221,7 +247,7 @@ def _slowest(trace: Trace) -> str | None:
     return f"{share} % of the time is in {clean(name)}" if 50 < share <= 100 else None
 
 
-def _markdown(trace: Trace, view: View, terminal: Terminal) -> Sequence[str]:
+def _markdown(trace: Trace, view: View, terminal: Terminal, later: RunId | None) -> Sequence[str]:
     run = trace.run
     facts = [
         f"# {escape_markdown(clean(run.flow))}: {run.status.value}",
@@ -235,6 +261,7 @@ def _markdown(trace: Trace, view: View, terminal: Terminal) -> Sequence[str]:
         facts.append(f"- failed node: {escape_markdown(clean(run.failed_node))}")
     if run.reason:
         facts.append(f"- reason: {escape_markdown(clean(run.reason))}")
+    facts += [f"- {one}" for one in _kin(run, later)]
     plain = Terminal(stream=terminal.stream, unicode=terminal.unicode)
     tree = render_tree(build_branches(trace, view), plain, now_ns=time.time_ns())
     fence = "`" * max(3, 1 + max((_longest_run(line) for line in tree), default=0))

@@ -24,6 +24,11 @@ def run_to_dict(run: RunSummary) -> dict[str, Any]:
         "flow_hash": run.flow_hash,
         "flow_source": run.flow_source,
         "source": run.source,
+        "code_version": run.code_version or None,
+        "lineage": run.lineage or run.run_id,
+        "resumed_from": run.resumed_from or None,
+        "dead_letter": run.letter or None,
+        "generation": run.generation,
     }
 
 

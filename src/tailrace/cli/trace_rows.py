@@ -13,10 +13,17 @@ from typing import Any
 
 from tailrace.model.ids import SpanId
 from tailrace.model.span import Folded, Span, SpanEvent, Trace
-from tailrace.model.states import SpanStatus, SpanType
+from tailrace.model.states import RunStatus, SpanStatus, SpanType
 
 SIBLINGS = 20
 """Children of one type that are read of each parent, where the trace is a large one."""
+STATUS_STYLES = {
+    RunStatus.COMPLETED: "green",
+    RunStatus.FAILED: "red",
+    RunStatus.RUNNING: "cyan",
+    RunStatus.INTERRUPTED: "yellow",
+    RunStatus.CANCELLED: "yellow",
+}
 _FOLD_ITERATIONS = 12
 _FOLD_OTHERS = 60
 _KEPT_FIRST = 5
@@ -278,10 +285,20 @@ def facts(span: Span, mark: Mark) -> Iterator[str]:
         yield f"skipped: {reason}" if reason else "skipped"
     elif mark in (Mark.CANCELLED, Mark.INTERRUPTED):
         yield mark.value
-    if get("tailrace.reused_from"):
-        yield f"reused from run {get('tailrace.reused_from')}"
+    yield from _reuse_facts(span)
     if get("tailrace.handled"):
         yield f"handled: {get('tailrace.handled_by', 'yes')}"
+
+
+def _reuse_facts(span: Span) -> Iterator[str]:
+    """Yield which run a node's output is from, or why it was not taken from one."""
+    get = span.attributes.get
+    if get("tailrace.reused_from"):
+        yield f"reused from run {get('tailrace.reused_from')}"
+    if get("tailrace.cached_from"):
+        yield f"cached from run {get('tailrace.cached_from')}"
+    if get("tailrace.not_reused"):
+        yield str(get("tailrace.not_reused"))
 
 
 def _container_facts(span: Span) -> Iterator[str]:

@@ -14,7 +14,7 @@ from tailrace.cli.failure_rows import CATEGORY_STYLES, error_text, kind_text, pl
 from tailrace.cli.filters import filter_options
 from tailrace.cli.group import command
 from tailrace.cli.json_text import compact
-from tailrace.cli.listing import say
+from tailrace.cli.listing import DATA, say
 from tailrace.cli.options import db_option, format_option
 from tailrace.cli.session import current_session
 from tailrace.cli.stores import failure_log
@@ -40,7 +40,7 @@ _LATE_NS = 60_000_000_000
 )
 @click.option("--count", type=click.IntRange(min=1), help="End after this many failures.")
 @db_option
-@format_option("text", "jsonl")
+@format_option("table", *DATA)
 def watch_failures(
     wanted: FailureFilter, *, interval: float, count: int | None, db: Path | None, output: str
 ) -> int:
@@ -52,10 +52,10 @@ def watch_failures(
     """  # noqa: D301 - \b is click's mark for lines to keep
     terminal = current_session().out
     log = failure_log(db)
-    if output != "jsonl":
+    if output not in DATA:
         say("watching; Ctrl-C ends it")
     for seen, failure in enumerate(follow(log, wanted, interval=interval), 1):
-        if output == "jsonl":
+        if output in DATA:
             terminal.lines([compact(failure_to_dict(failure))])
         else:
             terminal.lines([_line(failure, terminal)])

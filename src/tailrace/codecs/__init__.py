@@ -1,6 +1,19 @@
 """Values to bytes and back, exactly: what comes out equals what went in, types included."""
 
-from tailrace.codecs.registry import Encoded, Unencodable, decode, encode
+from tailrace.codecs.files import FILE, Reference, read_reference, write_reference
+from tailrace.codecs.registry import MISSING, Encoded, Unencodable, decode, encode, missing
 from tailrace.codecs.types import register
 
-__all__ = ["Encoded", "Unencodable", "decode", "encode", "register"]
+__all__ = [
+    "FILE",
+    "MISSING",
+    "Encoded",
+    "Reference",
+    "Unencodable",
+    "decode",
+    "encode",
+    "missing",
+    "read_reference",
+    "register",
+    "write_reference",
+]

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from tailrace.codecs.files import FILE, read_file
 from tailrace.codecs.plain import encode_plain
 from tailrace.codecs.tagged import CannotEncode, decode_tagged, encode_tagged
 from tailrace.errors import StoreError
@@ -17,7 +18,7 @@ class Encoded(msgspec.Struct, frozen=True, gc=False):
     """A value as bytes."""
 
     codec: str
-    """``json``, ``json-tagged`` or ``pickle``."""
+    """``json``, ``json-tagged`` or ``pickle``; in stores also ``file:`` before one of these."""
     body: bytes
 
 
@@ -50,14 +51,30 @@ def encode(value: Any, *, mode: str = "auto") -> Encoded | Unencodable:
     return _pickled(value) if mode == "pickle" else Unencodable(reason)
 
 
+MISSING = "none"
+"""Stands as the codec of a value that could not be encoded; its body says why."""
+
+
+def missing(value: Unencodable) -> Encoded:
+    """Return what is stored in place of a value that has no bytes form: why it has none."""
+    return Encoded(MISSING, value.reason.encode("utf-8", "backslashreplace"))
+
+
 def decode(codec: str, body: bytes) -> Any:
     """Return the value that was encoded.
 
-    ``pickle`` runs code that the body names: only bodies of the local store may be given.
+    ``pickle`` runs code that the body names, and a class is imported by its name: only bodies of
+    the local store may be given.
 
     Raises:
-        StoreError: the codec is unknown here, or the body is not of that codec (TR507).
+        StoreError: the codec is unknown here, or the body is not of that codec (TR507); the value
+            stands in a file that is missing (TR519) or damaged (TR520).
     """
+    if codec == MISSING:
+        why = body.decode("utf-8", "replace")
+        raise StoreError(f"it could not be stored: {why}", code="TR507")
+    if codec.startswith(FILE):
+        return decode(codec.removeprefix(FILE), read_file(body))
     decoder = _DECODERS.get(codec)
     if decoder is None:
         known = ", ".join(_DECODERS)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from tailrace.codecs.families import family_by_tag, family_of
 from tailrace.codecs.plain import MAX_DEPTH
 from tailrace.codecs.types import BY_TAG, BY_TYPE, NotThisValue
 
@@ -108,20 +109,30 @@ class _Writer:
         return _tagged("dict", pairs)
 
     def _other(self, value: Any, kind: type, path: str) -> Any:
-        codec = BY_TYPE.get(kind)
         place = _place(path)
-        if codec is None:
-            raise CannotEncode(f"{place} is a {_name(kind)}, which no codec knows")
         try:
-            data = codec.to_data(value)
+            found = _taken_apart(value, kind)
         except NotThisValue as error:
             raise CannotEncode(f"{place} is a {_name(kind)} {error}") from None
         except Exception as error:
             raise CannotEncode(
                 f"{place}: the codec of {_name(kind)} raised {type(error).__name__}"
             ) from error
+        if found is None:
+            raise CannotEncode(f"{place} is a {_name(kind)}, which no codec knows")
+        tag, name, data = found
         self._kept.append(data)  # so that no other value gets its id during this walk
-        return _tagged(codec.tag, self.write(data, path))
+        written = self.write(data, path)
+        return _tagged(tag, written if name is None else [name, written])
+
+
+def _taken_apart(value: Any, kind: type) -> tuple[str, str | None, Any] | None:
+    """Return the tag of a value, the name that its family gives it, and its data."""
+    codec = BY_TYPE.get(kind)
+    if codec is not None:
+        return codec.tag, None, codec.to_data(value)
+    family = family_of(kind)
+    return None if family is None else (family.tag, *family.to_data(value))
 
 
 def _place(path: str) -> str:
@@ -175,6 +186,10 @@ def _read_tagged(tag: str, data: Any) -> Any:
         return known(data)
     codec = BY_TAG.get(tag)
     if codec is None:
+        family = family_by_tag(tag)
+        if family is not None:
+            name, body = data
+            return family.from_data(name, _read(body))
         raise ValueError(f"no codec is registered for {tag!r}")
     return codec.from_data(_read(data))
 

@@ -58,7 +58,7 @@ def register(
         ValueError: another type has that tag.
     """
     taken = BY_TAG.get(tag)
-    if tag in _RESERVED or (taken is not None and BY_TYPE.get(kind) is not taken):
+    if tag in RESERVED or (taken is not None and BY_TYPE.get(kind) is not taken):
         raise ValueError(f"the tag {tag!r} belongs to another type; choose one of your own")
     codec = TypeCodec(tag, to_data, from_data)
     previous = BY_TYPE.get(kind)
@@ -67,7 +67,15 @@ def register(
     BY_TYPE[kind] = BY_TAG[tag] = codec
 
 
-_RESERVED = frozenset({"int", "float", "str", "dict"})
+RESERVED = frozenset(
+    {
+        "int", "float", "str", "dict",
+        "enum", "struct", "named-tuple", "dataclass", "pydantic", "numpy", "pandas",
+    }
+)  # fmt: skip
+"""Tags that no codec of a single type may have."""
+_SORTED = frozenset({str, int, bytes, bool})
+"""Types of which any two values have an order."""
 _FACTORIES: dict[str, Any] = {
     kind.__name__: kind for kind in (bool, dict, float, int, list, set, str, tuple)
 } | {"": None}
@@ -114,6 +122,13 @@ def _read_time(data: list[Any]) -> dt.time:
     return dt.time.fromisoformat(text).replace(fold=fold, tzinfo=_read_zone(zone))
 
 
+def _ordered(value: set[Any] | frozenset[Any]) -> list[Any]:
+    """Return the members in an order that is the same in every process, where there is one."""
+    if len(set(map(type, value))) == 1 and type(next(iter(value))) in _SORTED:
+        return sorted(value)
+    return sorted(value, key=repr)
+
+
 def _default_dict(value: defaultdict[Any, Any]) -> list[Any]:
     for name, factory in _FACTORIES.items():
         if value.default_factory is factory:
@@ -123,8 +138,8 @@ def _default_dict(value: defaultdict[Any, Any]) -> list[Any]:
 
 def _register_builtins() -> None:
     register(tuple, "tuple", to_data=list, from_data=tuple)
-    register(set, "set", to_data=list, from_data=set)
-    register(frozenset, "frozenset", to_data=list, from_data=frozenset)
+    register(set, "set", to_data=_ordered, from_data=set)
+    register(frozenset, "frozenset", to_data=_ordered, from_data=frozenset)
     register(bytes, "bytes", to_data=_base64, from_data=a2b_base64)
     register(
         bytearray, "bytearray", to_data=_base64, from_data=lambda data: bytearray(a2b_base64(data))

@@ -60,16 +60,17 @@ class StepFacts:
     __slots__ = (
         "arguments",
         "attempts",
+        "cached",
         "context_parameters",
         "deadline",
         "forks_scratch",
         "function",
-        "generates",
         "guarded",
         "inline",
         "needs_context",
         "retries",
         "shape",
+        "streams",
         "summaries",
     )
 
@@ -81,7 +82,9 @@ class StepFacts:
         self.needs_context = bool(call.context_parameters)
         self.forks_scratch = self.needs_context or bool(step.outputs)
         self.function = collected(task)
-        self.generates = task.kind in {CallKind.GENERATOR, CallKind.ASYNC_GENERATOR}
+        self.cached = task.cache == "inputs"
+        generates = task.kind in {CallKind.GENERATOR, CallKind.ASYNC_GENERATOR}
+        self.streams = generates and not self.cached  # a stream leaves no output to be recorded
         self.attempts = policy.attempts
         self.retries = policy.retry.max_attempts > 0
         self.summaries = _summarizer(call)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tailrace.codecs import Encoded, encode
+from tailrace.codecs import Encoded, Unencodable, encode, missing
 from tailrace.engine.facts import summary_of
 from tailrace.engine.reuse import Extra, write_extra
 from tailrace.model import FailureRecord, NodeFinished, NodeState
@@ -18,13 +18,14 @@ _SUCCEEDED = NodeState.SUCCEEDED  # reading a member of an enum is a Python call
 def finish(node: NodeRun, value: Any, routes: frozenset[str] | None = None) -> None:
     """Record the success of a node; its output is its checkpoint."""
     encoded = encode(value, mode=node.step.task.checkpoint)
-    run, attempt, extra = node.run, node.attempt, None
+    run, attempt, extra, key = node.run, node.attempt, None, ""
+    body: bytes | None
     if isinstance(encoded, Encoded):
-        body, codec, checkpoint = encoded.body, encoded.codec, "stored"
+        body, codec, checkpoint, key = encoded.body, encoded.codec, "stored", node.key
         if node.facts.forks_scratch or routes is not None:
             extra = _extra(node, routes)
     else:
-        body, codec, checkpoint = None, "", encoded.reason
+        body, codec, checkpoint = _unencoded(encoded)
     run.outbox.append(
         NodeFinished(
             node.span,
@@ -42,6 +43,7 @@ def finish(node: NodeRun, value: Any, routes: frozenset[str] | None = None) -> N
             attempt.attributes,
             None,
             extra,
+            key,
         )
     )
 
@@ -97,7 +99,11 @@ def finish_resumed(
 ) -> None:
     """Record a failure after which the flow goes on with ``value``."""
     encoded = encode(value, mode=node.step.task.checkpoint)
-    kept = encoded if isinstance(encoded, Encoded) else None
+    body: bytes | None
+    if isinstance(encoded, Encoded):
+        body, codec, checkpoint = encoded.body, encoded.codec, "stored"
+    else:
+        body, codec, checkpoint = _unencoded(encoded)
     run, attempt = node.run, node.attempt
     record = NodeFinished(
         node.span,
@@ -105,10 +111,10 @@ def finish_resumed(
         NodeState.FAILED,
         run.now(),
         node.path,
-        None if kept is None else kept.body,
-        "" if kept is None else kept.codec,
+        body,
+        codec,
         summary_of(value),
-        "stored" if isinstance(encoded, Encoded) else encoded.reason,
+        checkpoint,
         failure,
         "continue",
         attempt.number,
@@ -119,11 +125,21 @@ def finish_resumed(
     run.tell(record, error)
 
 
+def _unencoded(value: Unencodable) -> tuple[bytes | None, str, str]:
+    """Return body, codec and state of a checkpoint that is none; nothing where none was wanted."""
+    if value.reason == "none":
+        return None, "", "none"
+    kept = missing(value)
+    return kept.body, kept.codec, value.reason
+
+
 def _extra(node: NodeRun, routes: frozenset[str] | None) -> bytes | None:
     """Return what the node left besides its output."""
     changed = {}
     if node.facts.forks_scratch:
         changed = node.scratch.changed_since(node.outer_scratch)
+        for target in node.step.outputs:  # where the output went it goes again
+            changed.pop(target.removeprefix("scratch."), None)
     artifacts, chosen = node.attempt.artifacts, None if routes is None else sorted(routes)
     if not changed and not artifacts and chosen is None:
         return None

@@ -180,6 +180,11 @@ class StepScope:
         self._scratch = scratch
         self._joins = joins
 
+    @property
+    def frame(self) -> Frame:
+        """The names of the scope that the step stands in."""
+        return self._frame
+
     def lookup(self, name: str) -> Any:
         """Return the value of a root name; KeyError when there is none."""
         frame = self._frame

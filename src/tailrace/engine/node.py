@@ -56,6 +56,10 @@ class NodeRun(Inputs):
     successors: tuple[str, ...] = ()
     """Names a route may choose."""
     stream: Stream | None = None
+    key = ""
+    """Under which the output is recorded for runs to come; empty: it is not."""
+    not_reused = ""
+    """Why the node runs although an earlier run has finished it, or its task is cached."""
     waits_until = 0
     """Nanoseconds since the epoch before which the first attempt must not start; 0: at once."""
     span = 0
@@ -117,13 +121,17 @@ class NodeRun(Inputs):
                 summaries,
                 facts.attempts,
                 number,
+                self.not_reused,
             )
         )
 
     def _go_on_counting(self) -> int:
         """Return the number of the next attempt, which an earlier run may have scheduled."""
         reuse = self.run.request.reuse
-        pending = None if reuse is None else reuse.pending.get(self.path)
+        if reuse is None:
+            return 1
+        self.not_reused = self.not_reused or reuse.trouble(self.path)
+        pending = reuse.pending.get(self.path)
         if pending is None:
             return 1
         self.waits_until = pending.retry_at

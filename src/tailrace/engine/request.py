@@ -13,10 +13,14 @@ from tailrace.engine.facts import PlanFacts
 from tailrace.engine.reuse import Reuse
 from tailrace.failures.judgement import Judgement
 from tailrace.model import FlowPlan, RunId, new_run_id
-from tailrace.ports import FailureWatch
+from tailrace.ports import FailureWatch, Recall
 
 Echo = Callable[[str, str], None]
 """Takes a stream (``stdout``, ``stderr``, ``log``) and what a task wrote to it."""
+
+
+def _always(_: str) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,10 @@ class RunRequest:
     """First run of a chain of resumes; empty: this one."""
     reuse: Reuse | None = None
     """What earlier runs of the lineage have finished already."""
+    recall: Recall | None = None
+    """Where outputs of cached tasks are looked up; None: nowhere."""
+    may_recall: Callable[[str], bool] = _always
+    """Tells of the path of a node whether it may be looked up; it is recorded all the same."""
     dependencies: Dependencies = OF_PROCESS
     """Retry budgets and circuit breakers."""
     only: str = ""

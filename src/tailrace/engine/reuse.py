@@ -8,11 +8,8 @@ from typing import Any
 
 import msgspec
 
-from tailrace.codecs import Encoded, decode, encode
+from tailrace.codecs import Encoded, decode, encode, missing
 from tailrace.errors import StoreError
-
-UNREADABLE = b"none\n"
-"""Stands for an extra that no codec knows."""
 
 
 class Extra(msgspec.Struct, omit_defaults=True):
@@ -69,6 +66,19 @@ class Reuse:
             return None
         return value, extra, stored.run_id
 
+    def trouble(self, path: str) -> str:
+        """Return why what was stored of a finished node cannot be reused; empty when it can."""
+        stored = self.stored.get(path)
+        if stored is None:
+            return ""
+        try:
+            decode(stored.codec, stored.body)
+            if stored.extra is not None:
+                read_extra(stored.extra)
+        except StoreError as error:
+            return f"what run {stored.run_id} left of it cannot be reused: {error.message}"
+        return ""
+
 
 def write_extra(extra: Extra) -> bytes | None:
     """Return what a node left besides its output as bytes; None when that is nothing.
@@ -85,9 +95,8 @@ def write_extra(extra: Extra) -> bytes | None:
     if not data:
         return None
     encoded = encode(data)
-    if not isinstance(encoded, Encoded):
-        return UNREADABLE
-    return encoded.codec.encode() + b"\n" + encoded.body
+    kept = encoded if isinstance(encoded, Encoded) else missing(encoded)
+    return kept.codec.encode() + b"\n" + kept.body
 
 
 def read_extra(body: bytes) -> Extra:

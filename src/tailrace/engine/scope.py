@@ -19,6 +19,7 @@ from tailrace.engine.frame import Frame
 from tailrace.engine.giving_up import failure_of_step
 from tailrace.engine.node import NodeRun
 from tailrace.engine.outcome import End, Outcome
+from tailrace.engine.recalled import recall_step
 from tailrace.engine.reused import reuse_step
 from tailrace.engine.running import Running, ScopeEnd
 from tailrace.engine.scratch import Scratch, ScratchConflict
@@ -119,7 +120,7 @@ class ScopeRun:
         if run.told:
             run.pass_on()
         facts = node.facts
-        if facts.generates and node.input_failure is None and streams(self._plan, step):
+        if facts.streams and node.input_failure is None and streams(self._plan, step):
             settle(step, node.streamed())
             return
         if facts.inline and not run.request.timeout and not node.waits_until:
@@ -195,7 +196,7 @@ class ScopeRun:
     def _prepare(self, step: TaskStep) -> NodeRun | None:
         """Bind and record a task step; None when it has settled without running.
 
-        That is so when its branches' scratch cannot be joined, or an earlier run has finished it.
+        That is so when its branches' scratch cannot be joined, or an earlier run gives its output.
         """
         board = self._board
         try:
@@ -203,20 +204,27 @@ class ScopeRun:
         except ScratchConflict as error:
             board.fail_join(step, error)
             return None
-        if self._run.reuses and self._settle_early(step, scratch):
+        if self._run.reuses and self._settle_early(step, payload, scratch):
             return None
         node = NodeRun(self._run, step, self._frame, payload, scratch, cancel=self._cancel)
         node.joins = board.joins
         if step.task.routes:
             node.successors = tuple(board.steps[index].name for index in step.successors)
-        node.start(board.span_around(step))
+        around = board.span_around(step)
+        if node.facts.cached:
+            outcome = recall_step(node, around)
+            if outcome is not None:
+                board.settle(step, outcome)
+                return None
+        node.start(around)
         return node
 
-    def _settle_early(self, step: TaskStep, scratch: Scratch) -> bool:
+    def _settle_early(self, step: TaskStep, payload: Any, scratch: Scratch) -> bool:
         """Settle a step that an earlier run has finished, or that was not asked for."""
         run, board = self._run, self._board
         path = self._frame.prefix + step.name
-        outcome = reuse_step(run, step, self._frame, scratch, board.span_around(step))
+        around = board.span_around(step)
+        outcome = reuse_step(run, step, self._frame, payload, scratch, around)
         if outcome is not None:
             board.settle(step, outcome)
         elif run.request.only and path != run.request.only:

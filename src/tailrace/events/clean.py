@@ -42,7 +42,8 @@ class Cleaned(NamedTuple):
         """Where a value has no JSON form, and of what type it is; empty when there is none."""
         for place, flag in self.flags.items():
             if flag.startswith("lost"):
-                return f"{place} is {flag.removeprefix('lost: ')}"
+                name = "it" if place == "$" else place
+                return f"{name} is {flag.removeprefix('lost: ')}"
         return ""
 
 
@@ -165,7 +166,8 @@ def _wide(value: int, place: str, flags: dict[str, str]) -> str:
 
 def _lost(value: Any, place: str, flags: dict[str, str], why: str = "") -> str:
     name = type(value).__qualname__
-    _flag(flags, place, f"lost: a {name}{why and f', {why}'}", must=True)
+    article = "an" if name[:1].lower() in "aeiou" else "a"
+    _flag(flags, place, f"lost: {article} {name}{why and f', {why}'}", must=True)
     return f"({name})"
 
 
@@ -178,14 +180,19 @@ def _clean_text(text: str, place: str, flags: dict[str, str]) -> str:
             text = text.encode("utf-8", "backslashreplace").decode()
     if ":" not in text and "=" not in text and "earer " not in text and "asic " not in text:
         return text
-    shown = redact_text(text) if len(text) <= _REDACTED_AT_ONCE else _redact_long(text)
+    shown = hide_secrets(text)
     if shown != text:
         _flag(flags, place, "redacted")
     return shown
 
 
-def _redact_long(text: str) -> str:
-    """Redact piece by piece, each ending at a white space where there is one."""
+def hide_secrets(text: str) -> str:
+    """Return a text of any length with the secrets in it hidden.
+
+    It is looked at piece by piece, each ending at a white space where there is one.
+    """
+    if len(text) <= _REDACTED_AT_ONCE:
+        return redact_text(text)
     parts = []
     start = 0
     while start < len(text):

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from tailrace.errors import DefinitionError
-from tailrace.events.clean import clean_text
+from tailrace.events.clean import clean_text, hide_secrets
 from tailrace.events.event_json import new_event
 from tailrace.events.failing import failure_json
 from tailrace.events.ids import event_id_of
@@ -189,7 +189,8 @@ class Importer:
                 return self._with_event(line, piece.found)
             except ValueError as error:
                 reason = str(error)
-        kept = piece.raw[:_KEPT]
+        text = piece.raw[:_KEPT].decode("utf-8", "surrogateescape")
+        kept = hide_secrets(text).encode("utf-8", "surrogateescape")
         return msgspec.structs.replace(line, line=kept, reason=reason)
 
     def _with_event(self, line: ImportedLine, found: dict[str, Any]) -> ImportedLine:

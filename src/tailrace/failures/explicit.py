@@ -10,6 +10,7 @@ class Transient(Exception):  # noqa: N818 - says what the failure is, as in `rai
         retry_after: seconds to wait at least before the next attempt; None: as the policy says.
     """
 
+    __module__ = "tailrace"  # where users import it from; failures are named so
     retryable = True
 
     def __init__(self, *args: object, retry_after: float | None = None) -> None:
@@ -20,4 +21,5 @@ class Transient(Exception):  # noqa: N818 - says what the failure is, as in `rai
 class Permanent(Exception):  # noqa: N818 - says what the failure is, as in `raise Permanent(...)`
     """Trying again cannot help: no policy retries it."""
 
+    __module__ = "tailrace"
     retryable = False

@@ -52,7 +52,12 @@ def site_fingerprint(
 @lru_cache(maxsize=1024)
 def template_fingerprint(site: str, message: str) -> str:
     """Return ``v1:`` and 32 hex digits of a site and of what its message says beside ids."""
-    return _digest(f"{site}\x1e{template_of(message)}")
+    return _of_template(site, template_of(message))
+
+
+@lru_cache(maxsize=1024)
+def _of_template(site: str, template: str) -> str:
+    return _digest(f"{site}\x1e{template}")
 
 
 def template_of(message: str) -> str:
@@ -62,7 +67,11 @@ def template_of(message: str) -> str:
     base and long ids ``<n>``.
     """
     text = message[:_MAX_TEMPLATE]
-    return _VARYING.sub(_kind, text) if _HINT.search(text) else text
+    hint = _HINT.search(text)
+    if hint is None:
+        return text
+    fixed = text.rfind(" ", 0, hint.start()) + 1  # whatever varies begins in the hint's own word
+    return text[:fixed] + _VARYING.sub(_kind, text[fixed:])
 
 
 def custom_fingerprint(wish: str, default: str) -> str:

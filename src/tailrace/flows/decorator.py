@@ -9,10 +9,11 @@ from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from tailrace.errors import DefinitionError
+from tailrace.flows.caching import read_caching
 from tailrace.flows.choice import choice
 from tailrace.flows.discovery import make_spec
 from tailrace.flows.operand import Operand
-from tailrace.model import Isolation, Policy, TaskNode, TaskSpec
+from tailrace.model import Duration, Isolation, Policy, TaskNode, TaskSpec
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -97,6 +98,8 @@ def task(
     outputs: str | Sequence[str] = (),
     isolation: Isolation | str = Isolation.AUTO,
     checkpoint: str = "auto",
+    cache: str = "none",
+    expires: Duration | None = None,
 ) -> Task[P, R]: ...
 @overload
 def task(
@@ -107,8 +110,10 @@ def task(
     outputs: str | Sequence[str] = (),
     isolation: Isolation | str = Isolation.AUTO,
     checkpoint: str = "auto",
+    cache: str = "none",
+    expires: Duration | None = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
-def task(
+def task(  # noqa: PLR0913 - one keyword for each part of a task's definition
     function: Callable[..., Any] | None = None,
     /,
     *,
@@ -118,6 +123,8 @@ def task(
     outputs: str | Sequence[str] = (),
     isolation: Isolation | str = Isolation.AUTO,
     checkpoint: str = "auto",
+    cache: str = "none",
+    expires: Duration | None = None,
 ) -> Any:
     """Make a task of a function; bare or with arguments.
 
@@ -129,15 +136,20 @@ def task(
         outputs: context paths that also get the result, such as ``scratch.raw``.
         isolation: ``auto``, ``inline``, ``thread`` or ``process``.
         checkpoint: how the result is stored: ``auto``, ``pickle`` or ``none``.
+        cache: ``inputs``: a result that any earlier run of the store recorded for the same code
+            and the same inputs is reused instead of running the task; or ``none``.
+        expires: how long such a result is reused, as seconds or such as ``24h``; for as long as
+            its run is kept when left out.
 
     Raises:
-        DefinitionError: isolation or checkpoint is none of these.
+        DefinitionError: isolation, checkpoint, cache or expires is none of these.
     """
     chosen = choice(Isolation, isolation, "isolation")
     if checkpoint not in {"auto", "pickle", "none"}:
         raise DefinitionError(
             f"checkpoint is {checkpoint!r}; allowed: auto, pickle, none", code="TR136"
         )
+    caching = read_caching(cache, expires, checkpoint)
 
     def decorate(function: Callable[..., Any]) -> Task[..., Any]:
         if not callable(function):
@@ -153,6 +165,8 @@ def task(
             outputs=(outputs,) if isinstance(outputs, str) else tuple(outputs),
             isolation=chosen,
             checkpoint=checkpoint,
+            cache=caching.mode,
+            expires=caching.expires,
         )
         return Task(function, TaskNode(name=spec.name, task=spec))
 

@@ -106,5 +106,7 @@ def _task(node: TaskNode) -> dict[str, Any]:
         "task_policy": _policy(task.policy),
         "isolation": task.isolation.value,
         "checkpoint": task.checkpoint,
+        "cache": task.cache,
+        "expires": task.expires,
         "routes": task.routes,
     }

@@ -96,6 +96,7 @@ def _task(node: TaskNode) -> list[Any]:
         task.isolation,
         task.checkpoint,
         task.routes,
+        *([] if task.cache == "none" else [task.cache, task.expires]),
     ]
 
 

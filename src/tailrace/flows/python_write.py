@@ -34,6 +34,7 @@ from tailrace.model import (
     TaskNode,
     Until,
 )
+from tailrace.policy.durations import format_duration
 
 _IN_A_ROW = 40
 """Operands of one expression; Python does not compile very long ones."""
@@ -242,6 +243,10 @@ def _task(entry: TaskEntry) -> str:
         arguments.append(f"isolation={python_text(task.isolation.value)}")
     if task.checkpoint != "auto":
         arguments.append(f"checkpoint={python_text(task.checkpoint)}")
+    if task.cache != "none":
+        arguments.append(f"cache={python_text(task.cache)}")
+    if task.expires:
+        arguments.append(f"expires={python_text(format_duration(task.expires))}")
     made = _call("task", arguments)
     return f"route({made})" if task.routes else made
 

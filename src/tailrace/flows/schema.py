@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tailrace.flows.caching import MODES as CACHE_MODES
 from tailrace.flows.yaml_tasks import CHECKPOINTS
 from tailrace.model import Isolation, ScratchMerge
 from tailrace.model.policy import SYNONYMS
@@ -70,6 +71,14 @@ def _task() -> _Schema:
                 [member.value for member in Isolation],
             ),
             "checkpoint": _enum("How its result is stored.", list(CHECKPOINTS)),
+            "cache": _enum(
+                "inputs: a result recorded for the same code and inputs is reused.",
+                list(CACHE_MODES),
+            ),
+            "expires": {
+                "description": "How long such a result is reused; 0 is for as long as it is kept.",
+                "allOf": [{"$ref": "#/definitions/duration"}],
+            },
             "route": {
                 "description": "True when the result names the nodes to go on with.",
                 "type": "boolean",

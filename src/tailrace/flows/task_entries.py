@@ -123,6 +123,8 @@ def _content(node: TaskNode) -> str:
             canonical_policy(task.policy, node.policy),
             task.isolation,
             task.checkpoint,
+            task.cache,
+            task.expires,
             task.routes,
         ]
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tailrace.errors import DefinitionError, ExpressionError
+from tailrace.flows.caching import MODES, Caching, read_caching
 from tailrace.flows.discovery import resolve_callable, resolve_use
 from tailrace.flows.expressions import compile_value
 from tailrace.flows.findings import meant
@@ -15,10 +16,11 @@ from tailrace.flows.yaml_policy import read_policy
 from tailrace.flows.yaml_shape import Section, data_of
 from tailrace.flows.yaml_text import Scalar, Table, passage_of, scalars
 from tailrace.model import Finding, Isolation, Severity, SourceSpan, TaskNode, TaskSpec
+from tailrace.policy.durations import ALLOWED
 
 KEYS = (
-    "callable", "use", "inputs", "outputs", "policy", "isolation", "checkpoint", "route",
-    "description",
+    "callable", "use", "inputs", "outputs", "policy", "isolation", "checkpoint", "cache",
+    "expires", "route", "description",
 )  # fmt: skip
 CHECKPOINTS = ("auto", "pickle", "none")
 
@@ -89,11 +91,14 @@ class TaskTable:
         isolation = section.choice("isolation", [member.value for member in Isolation])
         checkpoint = section.choice("checkpoint", CHECKPOINTS)
         routes = section.flag("route")
+        caching = self._caching(section, base.task, checkpoint or base.task.checkpoint)
         spec = replace(
             base.task,
             name=name,
             isolation=base.task.isolation if isolation is None else Isolation(isolation),
             checkpoint=checkpoint or base.task.checkpoint,
+            cache=caching.mode,
+            expires=caching.expires,
             routes=base.task.routes if routes is None else routes,
             doc=section.text("description") or base.task.doc,
         )
@@ -107,6 +112,22 @@ class TaskTable:
             outputs=outputs,
             policy=read_policy(section) or base.policy,
         )
+
+    def _caching(self, section: Section, base: TaskSpec, checkpoint: str) -> Caching:
+        """Return how the task is cached; what is wrong with it is reported."""
+        mode = section.choice("cache", MODES) or base.cache
+        given = section.get("expires")
+        written = given.value if isinstance(given, Scalar) else None
+        if given is not None and written is None:
+            section.refuse(given, section.subject("expires"), ALLOWED, "Write expires: 24h.")
+        if written is None and mode != "none":
+            written = base.expires
+        try:
+            return read_caching(mode, written, checkpoint)
+        except DefinitionError as error:
+            key = "cache" if given is None else "expires"
+            self._take(error, section.key_at(key), section.subject(key))
+            return Caching()
 
     def _base(self, name: str, section: Section) -> TaskNode:
         """Return the node of what the task is made from."""

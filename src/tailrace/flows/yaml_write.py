@@ -14,6 +14,7 @@ from tailrace.flows.hash import overlaid
 from tailrace.flows.task_entries import TaskEntries, TaskEntry, without_given_names
 from tailrace.flows.yaml_text import core_value
 from tailrace.model import All, Flow, Isolation, ScratchMerge
+from tailrace.policy.durations import format_duration
 
 _DEPTH = 48
 """Lists and mappings inside one another that are written, at most."""
@@ -61,6 +62,10 @@ def _entry(entry: TaskEntry) -> Iterator[str]:
         yield f"    isolation: {task.isolation.value}"
     if task.checkpoint != "auto":
         yield f"    checkpoint: {task.checkpoint}"
+    if task.cache != "none":
+        yield f"    cache: {task.cache}"
+    if task.expires:
+        yield f"    expires: {format_duration(task.expires)}"
     if task.routes:
         yield "    route: true"
 

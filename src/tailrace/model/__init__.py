@@ -115,6 +115,7 @@ if TYPE_CHECKING:
         Attribute,
         Checkpoint,
         Folded,
+        Recalled,
         RunSummary,
         Span,
         SpanEvent,
@@ -178,8 +179,8 @@ _NAMES = {
         "Policy", "Retry",
     ),
     "span": (
-        "Attribute", "Checkpoint", "Folded", "RunSummary", "Span", "SpanEvent", "SpanLink",
-        "Trace",
+        "Attribute", "Checkpoint", "Folded", "Recalled", "RunSummary", "Span", "SpanEvent",
+        "SpanLink", "Trace",
     ),
     "states": (
         "Durability", "ErrorCategory", "NodeState", "RunStatus", "SpanKind", "SpanStatus",
@@ -200,13 +201,14 @@ __all__ = [
     "FromContext", "FromLoop", "FromParam", "FromPayload", "FromResult", "Graph", "GroupPlan",
     "GroupState", "Hop", "Isolation", "LetterReason", "LetterState", "Logged", "LoopFrame", "Node",
     "NodeFinished", "NodeReused", "NodeSkipped", "NodeStarted", "NodeState", "OnError", "Origin",
-    "Policy", "Progress", "RecoveryAction", "Redrive", "RedriveBatch", "Repeat", "RepeatStep",
-    "Retry", "Routing", "RunFinished", "RunId", "RunStarted", "RunStatus", "RunSummary", "Scope",
-    "ScopeFinished", "ScopeLevel", "ScopePlan", "ScopeStarted", "ScratchMerge", "Seq", "Severity",
-    "ShapeDeclared", "Source", "SourceSpan", "Span", "SpanEvent", "SpanHandle", "SpanId",
-    "SpanKind", "SpanLink", "SpanStatus", "SpanType", "Step", "SubFlow", "SubFlowStep", "Switch",
-    "SwitchStep", "TaskNode", "TaskSpec", "TaskStep", "Trace", "Until", "UntilStep",
-    "UserSpanFinished", "UserSpanStarted", "new_run_id", "new_sortable", "new_span_base", "span_id",
+    "Policy", "Progress", "Recalled", "RecoveryAction", "Redrive", "RedriveBatch", "Repeat",
+    "RepeatStep", "Retry", "Routing", "RunFinished", "RunId", "RunStarted", "RunStatus",
+    "RunSummary", "Scope", "ScopeFinished", "ScopeLevel", "ScopePlan", "ScopeStarted",
+    "ScratchMerge", "Seq", "Severity", "ShapeDeclared", "Source", "SourceSpan", "Span", "SpanEvent",
+    "SpanHandle", "SpanId", "SpanKind", "SpanLink", "SpanStatus", "SpanType", "Step", "SubFlow",
+    "SubFlowStep", "Switch", "SwitchStep", "TaskNode", "TaskSpec", "TaskStep", "Trace", "Until",
+    "UntilStep", "UserSpanFinished", "UserSpanStarted", "new_run_id", "new_sortable",
+    "new_span_base", "span_id",
 ]  # fmt: skip
 
 

@@ -71,6 +71,10 @@ class TaskSpec:
     policy: Policy | None = None
     checkpoint: str = "auto"
     """``auto`` (JSON codec), ``pickle`` (local stores only) or ``none``."""
+    cache: str = "none"
+    """``inputs``: an output recorded for the same code and inputs is reused; or ``none``."""
+    expires: float = 0.0
+    """Seconds for which such an output is reused; 0: for as long as its run is kept."""
     routes: bool = False
     """True for ``route(fn)``: the result names the successors to activate."""
     inputs: Mapping[str, Any] = field(default_factory=dict)

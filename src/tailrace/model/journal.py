@@ -148,6 +148,8 @@ class NodeStarted(Record, frozen=True, array_like=True, tag=3):
     max_attempts: int = 1
     attempt: int = 1
     """Number of its first attempt here; above 1 when an earlier run made the others."""
+    not_reused: str = ""
+    """Why it runs although an earlier run has finished it, or its task is cached."""
 
 
 class AttemptFailed(Record, frozen=True, array_like=True, tag=4):
@@ -196,6 +198,8 @@ class NodeFinished(Record, frozen=True, array_like=True, tag=6):
     """Snapshot of the node's policy; given with a failure only."""
     extra: bytes | None = None
     """What the node left besides its output: scratch, artifacts, routes."""
+    key: str = ""
+    """Under which later runs find the output of a cached task; empty: they do not."""
 
 
 class NodeSkipped(Record, frozen=True, array_like=True, tag=7):
@@ -287,7 +291,11 @@ class Progress(Record, frozen=True, array_like=True, tag=14):
 
 
 class NodeReused(Record, frozen=True, array_like=True, tag=16):
-    """A span of no duration for a node whose output an earlier run of the lineage gives."""
+    """A span of no duration for a node whose output an earlier run gives.
+
+    That run is one of the lineage, or any that recorded the output of a cached task. Such an
+    output is a checkpoint of this run, too.
+    """
 
     span: int
     parent: int
@@ -297,6 +305,11 @@ class NodeReused(Record, frozen=True, array_like=True, tag=16):
     at: int
     run_id: str
     """The run in which it ran."""
+    cached_at: int = 0
+    """When it ended there, for a cached task; 0: the run is one of the lineage."""
+    output: bytes | None = None
+    codec: str = ""
+    extra: bytes | None = None
 
 
 class RunFinished(Record, frozen=True, array_like=True, tag=15):

@@ -73,6 +73,15 @@ class RunSummary:
     flow_source: str = ""
     source: str = ""
     handled_failures: int = 0
+    lineage: str = ""
+    """The first run of the chain of resumes and redrives; empty when it is this one."""
+    resumed_from: str = ""
+    """The run that this one goes on with."""
+    letter: str = ""
+    """The dead letter that this run redrives."""
+    generation: int = 0
+    """Redrives of that letter so far, this one included."""
+    code_version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,3 +114,16 @@ class Checkpoint:
     time_ns: int
     extra: bytes | None = None
     """What the node left besides its output, encoded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """The output of a cached task, as some run recorded it."""
+
+    run_id: str
+    codec: str
+    body: bytes
+    time_ns: int
+    """When the task ended, in nanoseconds since the epoch."""
+    extra: bytes | None = None
+    """What the task left besides its output, encoded."""

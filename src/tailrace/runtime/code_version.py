@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
+from tailrace.engine.code import code_of
 from tailrace.model import FlowPlan, ScopePlan
-from tailrace.runtime.fingerprint import code_of, steps_of
+from tailrace.runtime.fingerprint import steps_of
 
 
 def code_version(plan: FlowPlan) -> str:

@@ -11,19 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailrace.diary import append_entry
-from tailrace.engine import NullJournal, Reuse, Run, RunEnd, RunRequest
+from tailrace.engine import NullJournal, PlanFacts, Run, RunEnd, RunRequest
 from tailrace.errors import RunCancelled, RunFailed, StoreError
 from tailrace.failures.judgement import Judgement
 from tailrace.model import Flow, FlowPlan, RunId, RunStatus, new_run_id
 from tailrace.model.report import RuntimeExecutionReport
 from tailrace.ports import Journal
+from tailrace.runtime.alter import alter
 from tailrace.runtime.catching import catching
+from tailrace.runtime.fingerprint import static_path
 from tailrace.runtime.inputs import encode_inputs
 from tailrace.runtime.loop import run_to_end
 from tailrace.runtime.options import RunOptions, RunResult
 from tailrace.runtime.plans import ready_plan
 from tailrace.runtime.report import fill_report
-from tailrace.runtime.resuming import reusable
+from tailrace.runtime.resuming import Reusable, reusable
 from tailrace.runtime.signals import SignalWatch
 from tailrace.runtime.stores import open_stores
 from tailrace.runtime.watch import LateWatch, check_config, current_config, watch_of
@@ -137,11 +139,12 @@ class _Prepared:
         check_config(self.config, self.settings)
         params, scratch, payload = options.start_with()
         ready = ready_plan(flow, params, options.policy, self.settings.failures)
-        self.plan: FlowPlan = ready.plan
+        self.plan: FlowPlan = alter(ready.plan, options.changes)
         self.params = {**self.plan.defaults, **params}
         self.report = report
         self.run_id = RunId(options.run_id) if options.run_id else new_run_id()
         self.stores = open_stores(options, self.settings)
+        reused = self._reused(ready.plan)
         self._watch: SignalWatch | None = None
         self._catch_alls: CatchAlls | None = None
         journal: Journal = NullJournal()
@@ -154,7 +157,7 @@ class _Prepared:
         self.run = Run(
             RunRequest(
                 plan=self.plan,
-                facts=ready.facts,
+                facts=PlanFacts() if options.changes else ready.facts,
                 params=params,
                 payload=payload,
                 scratch=scratch,
@@ -167,9 +170,17 @@ class _Prepared:
                 code_version=ready.code_version,
                 fingerprints=ready.fingerprints,
                 inputs=encode_inputs(
-                    params, payload, scratch, policy=options.policy, target=ready.target
+                    params,
+                    payload,
+                    scratch,
+                    policy=options.policy,
+                    target=ready.target,
+                    changes=options.changes,
+                    taken_back=() if reused is None else reused.taken_back,
                 ),
-                reuse=self._reuse(),
+                reuse=None if reused is None else reused.reuse,
+                recall=self.stores.recall,
+                may_recall=self._may_recall,
                 only=options.only,
                 lineage=options.lineage,
                 letter=options.letter,
@@ -183,15 +194,24 @@ class _Prepared:
             journal,
         )
 
-    def _reuse(self) -> Reuse | None:
+    def _may_recall(self, path: str) -> bool:
+        """Tell whether a cached task may settle without running: not where it is asked to run."""
+        wanted = self.options.resume
+        if not self.options.cache:
+            return False
+        return wanted is None or not wanted.nodes or static_path(path) not in wanted.nodes
+
+    def _reused(self, plan: FlowPlan) -> Reusable | None:
         """Return what the run to go on with has finished; None when there is none."""
         wanted = self.options.resume
         if wanted is None:
             return None
+        if wanted.found is not None:
+            return wanted.found
         if self.stores.reader is None:
             raise StoreError("a run without a store cannot go on with another one", code="TR518")
         with closing(self.stores.reader()) as reader:
-            return reusable(reader, self.plan, wanted)
+            return reusable(reader, plan, wanted)
 
     def signals(self) -> SignalWatch:
         """Return the watch that turns signals into a cancel."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
-from pathlib import PurePath
-from types import CodeType
 from typing import Any, assert_never
 
 import msgspec
 
+from tailrace.engine.code import code_fingerprint, task_reference
 from tailrace.model import (
     AnyKindOfStep,
     AnyStep,
@@ -35,16 +32,26 @@ from tailrace.model import (
 from tailrace.model.plan import inner_scopes
 
 _DIGITS = 16
-_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def node_fingerprints(plan: FlowPlan) -> dict[str, str]:
     """Return 16 hex digits per task, by its path without loop indices (``each.load``).
 
-    Equal while the task's own code, its inputs and its outputs are. What the code calls does not
-    count, nor do policies.
+    Equal while the task's own code, its inputs, what they come from, and its outputs are. What the
+    code calls does not count, nor do policies.
     """
-    return {path: _fingerprint(step) for path, step in steps_of(plan.scope)}
+    return dict(_of_scope(plan.scope, "", {}))
+
+
+def _of_scope(scope: ScopePlan, prefix: str, codes: dict[int, str]) -> Iterator[tuple[str, str]]:
+    names = [step.name for step in scope.steps]
+    for step in scope.steps:
+        if isinstance(step, TaskStep):
+            before = [names[index] for index in step.predecessors]
+            yield prefix + step.name, _fingerprint(step, before, codes)
+        else:
+            for inner in inner_scopes(step):
+                yield from _of_scope(inner, inner_prefix(step, prefix), codes)
 
 
 def steps_of(scope: ScopePlan, prefix: str = "") -> Iterator[tuple[str, TaskStep]]:
@@ -86,23 +93,20 @@ def static_path(path: str) -> str:
     return "".join(kept)
 
 
-def _fingerprint(step: TaskStep) -> str:
-    parts = [
-        _reference(step),
-        code_fingerprint(step.task.function),
-        *(f"{bound.parameter}={_source(bound.source)}" for bound in step.bindings),
-        *step.outputs,
-    ]
+def _fingerprint(step: TaskStep, before: Sequence[str], codes: dict[int, str]) -> str:
+    """Return the fingerprint of a task; ``codes`` holds what is known of tasks in many nodes."""
+    code = codes.get(id(step.task))
+    if code is None:
+        code = f"{task_reference(step.task)}\x1f{code_fingerprint(step.task.function)}"
+        codes[id(step.task)] = code
+    parts = [code]
+    for bound in step.bindings:
+        source = bound.source
+        parts.append(f"{bound.parameter}={_source(source)}")
+        if isinstance(source, FromPayload | Evaluated):
+            parts.append(f"of {' '.join(before)}")
+    parts += step.outputs
     return sha256("\x1f".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:_DIGITS]
-
-
-def _reference(step: TaskStep) -> str:
-    """Return the task's reference; a script's is the same as that of the module it can be, too."""
-    module, _, name = step.task.reference.partition(":")
-    if module in {"__main__", "__mp_main__"}:
-        code = code_of(step.task.function)
-        module = "" if code is None else PurePath(code.co_filename).stem
-    return f"{module}:{name}"
 
 
 def _source(source: Source) -> str:
@@ -130,46 +134,6 @@ def _plain(value: Any) -> str:
         return msgspec.json.encode(value, order="sorted").decode()
     except Exception:  # noqa: BLE001 - a constant of a Python flow may be anything
         return f"<{type(value).__qualname__}>"
-
-
-def code_fingerprint(function: Callable[..., Any]) -> str:
-    """Return 16 hex digits of a function's own code; equal wherever its file and lines are."""
-    code = code_of(function)
-    return "" if code is None else _of_code(code)
-
-
-@lru_cache(maxsize=4096)
-def _of_code(code: CodeType) -> str:
-    digest = sha256(_PYTHON.encode())
-    for part in _code_parts(code):
-        digest.update(part.encode("utf-8", "backslashreplace"))
-        digest.update(b"\x1f")
-    return digest.hexdigest()[:_DIGITS]
-
-
-def code_of(function: Callable[..., Any]) -> CodeType | None:
-    """Return the code behind decorators, partials, methods and callable objects."""
-    seen: Any = function
-    for _ in range(16):
-        inner = getattr(seen, "__wrapped__", None) or getattr(seen, "func", None)
-        if inner is None:
-            break
-        seen = inner
-    code = getattr(seen, "__code__", None) or getattr(type(seen).__call__, "__code__", None)
-    return code if isinstance(code, CodeType) else None
-
-
-def _code_parts(code: CodeType) -> Iterator[str]:
-    yield code.co_code.hex()
-    yield repr(code.co_names)
-    yield repr(code.co_varnames)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _code_parts(constant)
-        elif isinstance(constant, frozenset):
-            yield repr(sorted(map(repr, constant)))
-        else:
-            yield repr(constant)
 
 
 def changed_nodes(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:

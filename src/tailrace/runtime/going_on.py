@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tailrace.errors import DefinitionError, RunError
+import msgspec
+
+from tailrace.errors import DefinitionError, NotFound
 from tailrace.flows.load import load_definition
 from tailrace.model import Flow, Policy, RunId, RunStatus, new_sortable
 from tailrace.model.failure import FailureFilter
 from tailrace.model.letter import DeadLetter, LetterState, Redrive
+from tailrace.runtime.alter import Alterations, alter, applicable, merged
+from tailrace.runtime.exclusive import NotResumable, exclusive
 from tailrace.runtime.execute import execute
 from tailrace.runtime.inputs import RunInputs
 from tailrace.runtime.options import RunOptions, RunResult
@@ -22,12 +26,6 @@ from tailrace.runtime.resume import load_inputs
 from tailrace.runtime.resuming import OnChange, ResumeFrom, reusable
 from tailrace.settings import database_for, load_settings
 from tailrace.store import SqliteDeadLetters, SqliteTraceReader
-
-
-class NotResumable(RunError):  # noqa: N818 - reads as the state it reports
-    """The run goes on already, or somebody else goes on with it."""
-
-    default_code = "TR312"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +38,8 @@ class Resume:
     """Nodes to run again, with all that depends on them."""
     params: Mapping[str, Any] = field(default_factory=dict)
     """Params that differ from those of the run."""
+    changes: Alterations = field(default_factory=dict)
+    """Inputs that are to have other values; their nodes, and what depends on them, run again."""
     policy: Policy | None = None
     on_change: OnChange = OnChange.REFUSE
     actor: str = ""
@@ -52,14 +52,17 @@ class _Past:
 
     run_id: RunId
     status: RunStatus
-    lineage: str
+    letter: str
+    """Dead letter that it redrove; empty: none."""
     inputs: RunInputs
 
 
 def resume(wanted: Resume, options: RunOptions, *, flow: Flow | None = None) -> RunResult | None:
     """Run what a run has not finished, as a new run. None: it has finished everything.
 
-    An open dead letter of the run is redriven by this: it is resolved when the new run completes.
+    When others have gone on with the run already, the newest of them is gone on with, so that
+    nothing is done twice. An open dead letter of the run is redriven by this: it is resolved when
+    the new run completes.
 
     Args:
         wanted: the run, and what is to be different.
@@ -68,24 +71,32 @@ def resume(wanted: Resume, options: RunOptions, *, flow: Flow | None = None) -> 
 
     Raises:
         NotFound: there is no such run, or its inputs were not kept.
-        NotResumable: it is running, or being redriven by somebody else (TR312).
+        NotResumable: it is running, or somebody else goes on with it (TR312).
         ResumeRefused: finished nodes have changed (TR310).
-        DefinitionError: the flow cannot be loaded or built; a node is unknown.
+        DefinitionError: the flow cannot be loaded or built; a node or input is unknown.
         StoreError: as for a new run.
     """
     path = options.db or database_for(Path.cwd(), load_settings())
-    past = _past(path, wanted)
-    differs = wanted.nodes or wanted.params or options.params
-    if past.status is RunStatus.COMPLETED and not differs:
-        return None
-    definition = flow if flow is not None else _load(past)
-    options = _options(past, wanted, replace(options, db=path))
-    _check(definition, options, path)
-    with closing(SqliteDeadLetters(path)) as letters:
-        letter = _claimed(letters, past, wanted.actor)
-    if letter is not None:
-        options = replace(options, letter=letter.dl_id, generation=letter.generation)
-    return execute(definition, options)
+    params, scratch, payload = options.start_with()
+    wanted = replace(wanted, params={**params, **wanted.params})
+    is_new = bool(_differs(wanted) or scratch or payload is not None)
+    run_id, lineage = _lineage(path, wanted.run_id)
+    with exclusive(path, lineage):
+        past = _past(path, run_id, forks=is_new)
+        if past.status is RunStatus.COMPLETED and not is_new:
+            return None
+        definition = flow if flow is not None else _load(past)
+        options = _options(past, wanted, replace(options, db=path, lineage=lineage))
+        options = _checked(definition, options, past.inputs.changes, path)
+        with closing(SqliteDeadLetters(path)) as letters:
+            letter = _claimed(letters, past, wanted.actor)
+        if letter is not None:
+            options = replace(options, letter=letter.dl_id, generation=letter.generation)
+        return execute(definition, options)
+
+
+def _differs(wanted: Resume) -> bool:
+    return bool(wanted.nodes or wanted.params or wanted.changes)
 
 
 def find_inputs(db: Path | None, run_id: str) -> tuple[RunId, RunInputs]:
@@ -105,27 +116,57 @@ def find_inputs(db: Path | None, run_id: str) -> tuple[RunId, RunInputs]:
         return found, load_inputs(reader, found)
 
 
-def _check(flow: Flow, options: RunOptions, path: Path) -> None:
-    """Raise what would keep the run from starting, before anything is claimed for it."""
+def _checked(flow: Flow, options: RunOptions, kept: Alterations, path: Path) -> RunOptions:
+    """Return the options with what can be reused; raise what would keep the run from starting.
+
+    Nothing has been claimed for the run then. ``kept`` are inputs that the earlier run was given;
+    they hold for as long as the flow has them.
+    """
     settings = load_settings()
     ready = ready_plan(flow, options.params, options.policy, settings.failures)
-    if options.resume is not None:
+    alter(ready.plan, options.changes)
+    changes = merged(applicable(ready.plan, kept), options.changes)
+    resume_from = options.resume
+    if resume_from is not None:
         with closing(SqliteTraceReader(path)) as reader:
-            reusable(reader, ready.plan, options.resume)
+            now = msgspec.json.decode(ready.fingerprints, type=dict[str, str])
+            found = reusable(reader, ready.plan, resume_from, fingerprints=now)
+        resume_from = replace(resume_from, found=found)
+    return replace(options, changes=changes, resume=resume_from)
 
 
-def _past(path: Path, wanted: Resume) -> _Past:
+def _lineage(path: Path, name: str) -> tuple[RunId, str]:
+    """Return the id of a run and that of the first one in its chain of resumes."""
     with closing(SqliteTraceReader(path)) as reader:
-        run_id = reader.resolve(wanted.run_id)
-        trace = reader.trace(run_id, events=False, siblings=1)
-        if not trace.run.status.is_terminal:
+        run_id = reader.resolve(name)
+        attributes = reader.turning_points(run_id).spans[0].attributes
+    return run_id, str(attributes.get("tailrace.lineage", run_id))
+
+
+def _past(path: Path, run_id: RunId, *, forks: bool) -> _Past:
+    """Return the run to go on with: this one, or the newest that has gone on with it.
+
+    A completed run that is to be done in another way is left at what it was (``forks``).
+    """
+    with closing(SqliteTraceReader(path)) as reader:
+        trace = reader.turning_points(run_id)
+        while not (forks and trace.run.status is RunStatus.COMPLETED):
+            newer = reader.gone_on_by(trace.run.run_id)
+            if newer is None:
+                break
+            trace = reader.turning_points(newer)
+        run = trace.run
+        if not run.status.is_terminal:
             raise NotResumable(
-                f"run {run_id} is {trace.run.status.value}",
-                hint=f"wait for its end, or look at it with: tailrace trace show {run_id}",
+                f"run {run.run_id} is {run.status.value}",
+                hint=f"wait for its end, or look at it with: tailrace trace show {run.run_id}",
             )
-        lineage = str(trace.spans[0].attributes.get("tailrace.lineage", run_id))
-        inputs = load_inputs(reader, run_id)
-    return _Past(run_id=run_id, status=trace.run.status, lineage=lineage, inputs=inputs)
+        return _Past(
+            run_id=run.run_id,
+            status=run.status,
+            letter=str(trace.spans[0].attributes.get("tailrace.dead_letter", "")),
+            inputs=load_inputs(reader, run.run_id),
+        )
 
 
 def _load(past: _Past) -> Flow:
@@ -141,7 +182,7 @@ def _load(past: _Past) -> Flow:
 def _claimed(letters: SqliteDeadLetters, past: _Past, actor: str) -> DeadLetter | None:
     """Take the run's dead letter, so that nobody else goes on with it; None when it has none."""
     who = actor or getpass.getuser()
-    found = _letter_of(letters, past.run_id)
+    found = _letter_of(letters, past)
     if found is None or found.state == LetterState.RESOLVED:
         return None
     if found.state in {LetterState.PARKED, LetterState.DISCARDED}:
@@ -161,22 +202,35 @@ def _only(letter: DeadLetter) -> FailureFilter:
     return FailureFilter(ids=(letter.dl_id,))
 
 
-def _letter_of(letters: SqliteDeadLetters, run_id: str) -> DeadLetter | None:
+def _letter_of(letters: SqliteDeadLetters, past: _Past) -> DeadLetter | None:
+    """Return the letter that the run left, or the one that it redrove."""
     for state in LetterState:
-        found = letters.letters(FailureFilter(run=run_id, state=state.value), limit=1)
+        wanted = FailureFilter(run=past.run_id, state=state.value)
+        found = letters.letters(wanted, limit=1)
         if found:
             return found[0]
+    if past.letter:
+        with suppress(NotFound):  # deleted meanwhile
+            return letters.letter(past.letter)
     return None
 
 
 def _options(past: _Past, wanted: Resume, options: RunOptions) -> RunOptions:
     inputs = past.inputs
+    _, scratch, payload = options.start_with()
     policy = wanted.policy or options.policy
     return replace(
         options,
-        params={**inputs.params, **options.params, **wanted.params},
-        context={"payload": inputs.payload, "scratch": inputs.scratch},
+        params={**inputs.params, **wanted.params},
+        context={
+            "payload": inputs.payload if payload is None else payload,
+            "scratch": {**inputs.scratch, **scratch},
+        },
         policy=policy if policy is not None else inputs.override,
-        resume=ResumeFrom(run_id=past.run_id, nodes=wanted.nodes, on_change=wanted.on_change),
-        lineage=past.lineage,
+        changes=wanted.changes,
+        resume=ResumeFrom(
+            run_id=past.run_id,
+            nodes=(*wanted.nodes, *wanted.changes),
+            on_change=wanted.on_change,
+        ),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -16,6 +16,8 @@ from tailrace.policy.validate import to_dict
 _NONE = "none"
 """Stands as the codec of inputs that no codec knows; their body says why."""
 
+_NOTHING: Mapping[str, Mapping[str, Any]] = {}
+
 
 class RunInputs(msgspec.Struct, frozen=True, kw_only=True):
     """What a run was started with."""
@@ -27,6 +29,10 @@ class RunInputs(msgspec.Struct, frozen=True, kw_only=True):
     """The policy that overrode the flow's, as written."""
     target: str = ""
     """Where the flow can be loaded from; empty: nowhere."""
+    changes: dict[str, dict[str, Any]] = {}
+    """Inputs of nodes that were given other values, by static path."""
+    taken_back: list[str] = []
+    """Static paths of nodes whose earlier results this run did not want."""
 
     @property
     def override(self) -> Policy | None:
@@ -41,6 +47,8 @@ def encode_inputs(
     *,
     policy: Policy | None,
     target: str,
+    changes: Mapping[str, Mapping[str, Any]] = _NOTHING,
+    taken_back: Collection[str] = (),
 ) -> Encoded:
     """Return the inputs as bytes; where no codec knows them, why."""
     data: dict[str, Any] = {"target": target, "params": dict(params)}
@@ -50,6 +58,10 @@ def encode_inputs(
         data["scratch"] = dict(scratch)
     if policy is not None:
         data["policy"] = to_dict(policy)
+    if changes:
+        data["changes"] = {path: dict(values) for path, values in changes.items()}
+    if taken_back:
+        data["taken_back"] = sorted(taken_back)
     encoded = encode(data)
     if isinstance(encoded, Encoded):
         return encoded
@@ -69,4 +81,12 @@ def decode_inputs(checkpoint: Checkpoint) -> RunInputs:
             code="TR517",
             hint="start it again by hand with inputs that JSON or a registered codec knows",
         )
-    return RunInputs(**decode(checkpoint.codec, checkpoint.body))
+    value = decode(checkpoint.codec, checkpoint.body)
+    try:
+        return msgspec.convert(value, RunInputs)
+    except msgspec.ValidationError as error:
+        raise StoreError(
+            f"the inputs of this run cannot be read: {error}",
+            code="TR507",
+            hint="start it again by hand; tailrace db check looks for damage",
+        ) from error

@@ -9,23 +9,24 @@ from dataclasses import replace
 from tailrace.engine import Reuse
 from tailrace.model import AnyKindOfStep, FlowPlan, RepeatStep, ScopePlan, TaskStep, UntilStep
 from tailrace.model.plan import inner_scopes
-from tailrace.runtime.fingerprint import inner_prefix, static_path
+from tailrace.runtime.fingerprint import inner_prefix
+from tailrace.runtime.resume import without
 
 
-def invalidate(reuse: Reuse, plan: FlowPlan, roots: Collection[str]) -> Reuse:
-    """Return what is left to reuse when the steps at these static paths run again.
-
-    With a step go all that depend on it, in its scope and in those around. A body that is repeated
-    goes as a whole: its iterations build on each other.
-    """
-    gone = set(_gone(plan.scope, "", frozenset(roots)))
+def without_nodes(reuse: Reuse, gone: Collection[str]) -> Reuse:
+    """Return what is left to reuse when the nodes at these static paths run again."""
     return replace(
-        reuse,
-        stored={path: kept for path, kept in reuse.stored.items() if static_path(path) not in gone},
-        decisions={
-            path: key for path, key in reuse.decisions.items() if static_path(path) not in gone
-        },
+        reuse, stored=without(reuse.stored, gone), decisions=without(reuse.decisions, gone)
     )
+
+
+def dependants(plan: FlowPlan, roots: Collection[str]) -> frozenset[str]:
+    """Return the static paths of these steps and of all that depend on them.
+
+    Those that depend on a step are in its scope and in those around. A body that is repeated goes
+    as a whole: its iterations build on each other.
+    """
+    return frozenset(_gone(plan.scope, "", frozenset(roots)))
 
 
 def _gone(scope: ScopePlan, prefix: str, roots: frozenset[str]) -> Iterator[str]:

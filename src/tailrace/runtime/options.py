@@ -48,6 +48,10 @@ class RunOptions:
     """Trace id for the run, 32 hex digits; None: a fresh one."""
     resume: ResumeFrom | None = None
     """Run of the same store whose finished nodes are reused; None: none."""
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Values for inputs of nodes, by static path (``each.load``) and then by the input's name."""
+    cache: bool = True
+    """Look outputs of cached tasks up; False: run them, and record them anew."""
     lineage: str = ""
     """First run of the chain of resumes; idempotency keys begin with it. Empty: this run."""
     only: str = ""

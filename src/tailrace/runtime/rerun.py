@@ -65,6 +65,7 @@ class RunAgain:
             db=self.db,
             source=self.source,
             resume=None if mode is RedriveMode.NEW_RUN else self._all_of(letter.run_id),
+            changes=inputs.changes,
             lineage=letter.task_key.partition(":")[0],
             only=letter.node_id if mode is RedriveMode.NODE else "",
             letter=letter.dl_id,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Protocol, TypeVar
 
 from tailrace.engine.reuse import Pending, Reuse, Stored
-from tailrace.errors import NotFound
+from tailrace.errors import NotFound, StoreError
 from tailrace.model import Checkpoint, RunId, Span, SpanType, Trace
+from tailrace.runtime.fingerprint import static_path
 from tailrace.runtime.inputs import RunInputs, decode_inputs
 
+T = TypeVar("T")
 _PATH = "tailrace.node.path"
 _BRANCH = "executed_branch_key"
 
@@ -17,8 +19,15 @@ _BRANCH = "executed_branch_key"
 class LineageReader(Protocol):
     """The part of a store's read side that resuming needs."""
 
-    def trace(self, run_id: RunId, *, events: bool = True) -> Trace:
-        """Return a run with its spans."""
+    def turning_points(self, run_id: RunId) -> Trace:
+        """Return a run with those of its spans that say which way it went, and how far.
+
+        They are its own, its containers and branches, and what failed or was cut off.
+        """
+        ...
+
+    def inputs(self, run_id: RunId) -> Checkpoint | None:
+        """Return what a run was started with; None: it was not kept."""
         ...
 
     def fingerprints(self, run_id: RunId) -> dict[str, str]:
@@ -37,9 +46,9 @@ def load_inputs(reader: LineageReader, run_id: str) -> RunInputs:
         NotFound: there is no such run, or nothing was kept of its inputs.
         StoreError: they could not be kept, or cannot be read.
     """
-    for checkpoint in reader.checkpoints(RunId(run_id)):
-        if not checkpoint.path:
-            return decode_inputs(checkpoint)
+    checkpoint = reader.inputs(RunId(run_id))
+    if checkpoint is not None:
+        return decode_inputs(checkpoint)
     raise NotFound(
         f"run {run_id} has no inputs in the store; it ran before they were kept",
         hint="start it again by hand",
@@ -56,6 +65,9 @@ def load_reuse(reader: LineageReader, run_id: str) -> Reuse:
     decisions: dict[str, str] = {}
     pending: dict[str, Pending] = {}
     for run, trace in reversed(list(_lineage(reader, run_id))):
+        gone = _taken_back(reader.inputs(RunId(run)))
+        if gone:
+            stored, decisions = without(stored, gone), without(decisions, gone)
         for kept in reader.checkpoints(RunId(run)):
             if kept.path:
                 stored[kept.path] = Stored(run, kept.codec, kept.body, kept.extra)
@@ -64,12 +76,32 @@ def load_reuse(reader: LineageReader, run_id: str) -> Reuse:
     return Reuse(run_id, stored, pending, decisions)
 
 
+def without(found: Mapping[str, T], gone: Collection[str]) -> dict[str, T]:
+    """Return what is left by path when these static paths are gone."""
+    return {path: one for path, one in found.items() if static_path(path) not in gone}
+
+
+def _taken_back(inputs: Checkpoint | None) -> frozenset[str]:
+    """Return the nodes whose results in earlier runs a run did not want."""
+    if inputs is None:
+        return frozenset()
+    try:
+        return frozenset(decode_inputs(inputs).taken_back)
+    except StoreError:  # said by whoever wants to go on with that very run
+        return frozenset()
+
+
 def _lineage(reader: LineageReader, run_id: str) -> Iterator[tuple[str, Trace]]:
-    """Yield the run and those it went on with, newest first."""
+    """Yield the run and those it went on with, newest first; those deleted since are left out."""
     seen: set[str] = set()
     while run_id and run_id not in seen:
+        try:
+            trace = reader.turning_points(RunId(run_id))
+        except NotFound:
+            if not seen:
+                raise
+            return
         seen.add(run_id)
-        trace = reader.trace(RunId(run_id), events=False)
         yield run_id, trace
         run_id = str(trace.spans[0].attributes.get("tailrace.resumed_from", ""))
 

@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tailrace.codecs import MISSING
 from tailrace.engine import Reuse
 from tailrace.errors import DefinitionError, RunError
 from tailrace.model import FlowPlan, RunId
 from tailrace.runtime.fingerprint import changed_nodes, node_fingerprints, static_path, steps_of
-from tailrace.runtime.invalidate import invalidate
+from tailrace.runtime.invalidate import dependants, without_nodes
 from tailrace.runtime.resume import LineageReader, load_reuse
 
 
@@ -38,41 +39,62 @@ class ResumeFrom:
     nodes: tuple[str, ...] = ()
     """Static paths of nodes to run again, with all that depends on them."""
     on_change: OnChange = OnChange.REFUSE
+    found: Reusable | None = None
+    """What may be reused, where that has been looked up already."""
 
 
-def reusable(reader: LineageReader, plan: FlowPlan, wanted: ResumeFrom) -> Reuse:
+@dataclass(frozen=True, slots=True)
+class Reusable:
+    """What a new run may reuse."""
+
+    reuse: Reuse
+    taken_back: frozenset[str] = frozenset()
+    """Static paths of the nodes whose results are not wanted."""
+
+
+def reusable(
+    reader: LineageReader,
+    plan: FlowPlan,
+    wanted: ResumeFrom,
+    *,
+    fingerprints: Mapping[str, str] | None = None,
+) -> Reusable:
     """Return what a new run may reuse.
+
+    Args:
+        reader: of the store that holds the earlier run.
+        plan: of the flow as it is written, without altered inputs.
+        wanted: the earlier run, and what of it is not wanted.
+        fingerprints: those of the plan's nodes, where they are known.
 
     Raises:
         NotFound: there is no such run.
         DefinitionError: a node to start from is unknown (TR311).
         ResumeRefused: finished nodes have changed; ``details`` says which (TR310).
     """
-    known = {path for path, _ in steps_of(plan.scope)}
-    unknown = [name for name in wanted.nodes if name not in known]
-    if unknown:
-        raise _no_node(unknown[0], known)
+    _demand_nodes(plan, wanted.nodes)
     reuse = load_reuse(reader, wanted.run_id)
-    finished = {static_path(path) for path in reuse.stored}
-    old = {
-        path: name
-        for path, name in reader.fingerprints(RunId(wanted.run_id)).items()
-        if path in finished
-    }
-    changed = changed_nodes(old, node_fingerprints(plan))
+    finished = {static_path(path) for path, kept in reuse.stored.items() if kept.codec != MISSING}
+    old = reader.fingerprints(RunId(wanted.run_id))
+    known = {path: name for path, name in old.items() if path in finished}
+    now = node_fingerprints(plan) if fingerprints is None else fingerprints
+    changed = changed_nodes(known, now)
     roots = set(wanted.nodes)
-    if changed and wanted.on_change is OnChange.RERUN:
+    if wanted.on_change is OnChange.RERUN:
         roots |= changed.keys()
-    if roots:
-        reuse = invalidate(reuse, plan, roots)
-    left = {path: how for path, how in changed.items() if _is_left(path, reuse)}
+    gone = dependants(plan, roots) if roots else frozenset()
+    left = {path: how for path, how in changed.items() if path not in gone}
     if left and wanted.on_change is OnChange.REFUSE:
         raise _changed(wanted.run_id, left)
-    return reuse
+    return Reusable(without_nodes(reuse, gone) if gone else reuse, gone)
 
 
-def _is_left(path: str, reuse: Reuse) -> bool:
-    return any(static_path(stored) == path for stored in reuse.stored)
+def _demand_nodes(plan: FlowPlan, names: Collection[str]) -> None:
+    if names:
+        known = {path for path, _ in steps_of(plan.scope)}
+        for name in names:
+            if name not in known:
+                raise _no_node(name, known)
 
 
 def _no_node(name: str, known: Collection[str]) -> DefinitionError:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from tailrace.model import Durability
-from tailrace.ports import DeadLetters, FailureLog, RunStore, TraceReader
+from tailrace.ports import DeadLetters, FailureLog, Recall, RunStore, TraceReader
 from tailrace.runtime.options import RunOptions
 from tailrace.runtime.resume import LineageReader
 from tailrace.settings import FailureSettings, Settings, database_for
@@ -58,6 +58,11 @@ class Stores:
     def worker_id(self) -> str:
         """What the store calls this process; empty when it has no name for it."""
         return str(getattr(self.writer, "worker_id", ""))
+
+    @property
+    def recall(self) -> Recall | None:
+        """Where outputs of cached tasks are looked up; None where the store has no such place."""
+        return cast("Recall", self.writer) if hasattr(self.writer, "recall") else None
 
     @contextmanager
     def read_back(self) -> Iterator[ReadBack]:

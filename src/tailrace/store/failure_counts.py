@@ -28,20 +28,22 @@ class _Counted(NamedTuple):
     failures: int
 
 
-def rank_groups(
-    db: sqlite3.Connection, wanted: FailureFilter, *, states: Sequence[str] = (), limit: int = -1
-) -> list[tuple[int, int]]:
-    """Return row ids of groups and their failures within the filter, most first."""
+class Ranked(NamedTuple):
+    """A group by its row id, its state, and its failures within a filter."""
+
+    group: int
+    state: str
+    failures: int
+
+
+def rank_groups(db: sqlite3.Connection, wanted: FailureFilter) -> list[Ranked]:
+    """Return all groups that have failures within the filter, most first."""
     source = _counted_by_group(db, wanted)
-    among = Condition("1")
-    if states:
-        among = Condition(f"t.state IN ({', '.join('?' * len(states))})", tuple(states))
-    query = f"""SELECT t.id, sum(n.failures) AS failures FROM ({source.text}) AS n
+    query = f"""SELECT t.id, t.state, sum(n.failures) AS failures FROM ({source.text}) AS n
         JOIN failure_group AS g ON g.id = n.grp
         JOIN failure_group AS t ON t.id = coalesce(g.alias, g.id)
-        WHERE {among.text} GROUP BY t.id HAVING failures > 0
-        ORDER BY failures DESC, t.id LIMIT ?"""  # noqa: S608 - constant text
-    return db.execute(query, (*source.params, *among.params, limit)).fetchall()
+        GROUP BY t.id HAVING failures > 0 ORDER BY failures DESC, t.id"""  # noqa: S608 - constant text
+    return [Ranked(*row) for row in db.execute(query, source.params)]
 
 
 def _counted_by_group(db: sqlite3.Connection, wanted: FailureFilter) -> Condition:
@@ -71,14 +73,13 @@ def count_all(db: sqlite3.Connection, wanted: FailureFilter) -> dict[str, dict[s
         suppressed = _select(db, "failure_flood AS b", "sum(count)", flood)
     both = [*records, *suppressed]
     letters = _letters(db, wanted)
-    states = dict(db.execute("SELECT id, state FROM failure_group").fetchall())
     return {
         "category": _summed((one.category, one.failures) for one in both),
         "class": _summed((one.class_, one.failures) for one in both),
         "disposition": _summed((one.disposition, one.failures) for one in both),
         "letters": _summed((state, count) for state, _, count in letters),
         "letter_reasons": _summed((reason, count) for _, reason, count in letters),
-        "groups": _summed((states[group], 1) for group, _ in rank_groups(db, wanted)),
+        "groups": _summed((one.state, 1) for one in rank_groups(db, wanted)),
         "total": {
             "failures": sum(one.failures for one in both),
             "records": sum(one.failures for one in records),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tailrace.model.failure import FailureFilter, FailureGroup, FailureSnapshot
@@ -10,12 +10,13 @@ from tailrace.model.letter import DeadLetter
 from tailrace.model.states import Durability
 from tailrace.store.access import Access, unique_id
 from tailrace.store.conditions import of_failures, params, where
-from tailrace.store.failure_counts import count_all, rank_groups
+from tailrace.store.failure_counts import count_all
 from tailrace.store.failure_row import SELECT, failure_of
 from tailrace.store.group_changes import GroupOrder, change_group
-from tailrace.store.groups import groups_named, load_group
+from tailrace.store.groups import groups_named
 from tailrace.store.limits import StoreLimits
 from tailrace.store.purge import Purged, purge
+from tailrace.store.survey import Survey, survey, trend
 from tailrace.store.writer import Writer
 
 
@@ -97,9 +98,24 @@ class SqliteFailureLog:
         Failures without a record of their own are counted too, as far as the filter asks for
         nothing but category, class, type, fingerprint, disposition and time.
         """
+        return self.survey(wanted, states=states, limit=limit).groups
+
+    def survey(
+        self, wanted: FailureFilter, *, states: Sequence[str] = (), limit: int = 50
+    ) -> Survey:
+        """Return the same groups, and how many there are of them and of their failures."""
         with self._file.reading() as db:
-            ranked = rank_groups(db, wanted, states=states, limit=limit)
-            return [load_group(db, group, count=count) for group, count in ranked]
+            return survey(db, wanted, states=states, limit=limit)
+
+    def trends(
+        self, wanted: FailureFilter, fingerprints: Iterable[str], edges: Sequence[int]
+    ) -> dict[str, list[int]]:
+        """Return the failures of groups that match between each edge and the next; see ``trend``.
+
+        Times of the filter are left out: ``edges`` are nanoseconds since the epoch, rising.
+        """
+        with self._file.reading() as db:
+            return {one: trend(db, wanted, one, edges) for one in fingerprints}
 
     def counts(self, wanted: FailureFilter) -> dict[str, dict[str, int]]:
         """Return exact counts by what is counted.

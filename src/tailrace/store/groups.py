@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,6 +14,7 @@ from tailrace.failures.group_rules import state_after
 from tailrace.model.failure import FailureGroup, FailureSnapshot
 from tailrace.store.conditions import fingerprint_range
 from tailrace.store.flood import MINUTE_NS
+from tailrace.store.impact import impacts
 
 _CACHED = 4_096
 _SHOWN = 5
@@ -27,12 +28,6 @@ _SELECT = f"""SELECT {COLUMNS} FROM failure_group AS g
 LEFT JOIN failure_group AS a ON a.id = g.alias
 LEFT JOIN version AS v ON v.id = g.last_version
 LEFT JOIN version AS w ON w.id = g.resolved_version"""  # noqa: S608 - constant text
-_MEMBERS = "SELECT id FROM failure_group WHERE id = ? OR alias = ?"
-_ABOUT = f"""SELECT
-(SELECT count(DISTINCT run) FROM failure WHERE grp IN ({_MEMBERS})),
-(SELECT count(DISTINCT node) FROM failure WHERE node <> '' AND grp IN ({_MEMBERS})),
-(SELECT count(*) FROM dead_letter WHERE state = 'open'
- AND fp IN (SELECT fp FROM failure_group WHERE id = ? OR alias = ?))"""  # noqa: S608 - constant text
 
 
 class Bucket(NamedTuple):
@@ -198,16 +193,24 @@ def members(db: sqlite3.Connection, group: int) -> list[tuple[Any, ...]]:
     return db.execute(query, (group, group, group)).fetchall()
 
 
-def load_group(db: sqlite3.Connection, group: int, *, count: int | None = None) -> FailureGroup:
+def load_group(db: sqlite3.Connection, group: int) -> FailureGroup:
     """Return the group with that row id."""
-    found = group_of(members(db, group), count=count)
-    return msgspec.structs.replace(found, **about(db, group))
+    return load_groups(db, {group: None})[0]
 
 
-def about(db: sqlite3.Connection, group: int) -> dict[str, int]:
-    """Return how many runs and nodes a group has hit, and how many of its letters are open."""
-    runs, nodes, letters = db.execute(_ABOUT, (group,) * 6).fetchone()
-    return {"runs": runs, "nodes": nodes, "open_letters": letters}
+def load_groups(db: sqlite3.Connection, counts: Mapping[int, int | None]) -> list[FailureGroup]:
+    """Return groups by their row ids, in that order.
+
+    Args:
+        db: a connection.
+        counts: for each id the failures of it within a filter; None: all of them.
+    """
+    rows = {group: members(db, group) for group in counts}
+    reached = impacts(db, {group: [row[0] for row in ones] for group, ones in rows.items()})
+    return [
+        msgspec.structs.replace(group_of(ones, count=counts[group]), **reached[group]._asdict())
+        for group, ones in rows.items()
+    ]
 
 
 def find_group(db: sqlite3.Connection, prefix: str) -> int:

@@ -6,8 +6,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+from tailrace.store.blobs import blob_folder, count_blobs, verify_blobs
 from tailrace.store.connection import open_reader
 from tailrace.store.fault import translated
 
@@ -36,6 +38,10 @@ class StoreStats:
     """Dead letters, whatever became of them."""
     stream_events: int
     """Events of the resilient stream."""
+    blobs: int
+    """Large outputs, in files beside the database."""
+    blob_size: int
+    """Bytes of those files."""
     size: int
     """Bytes of the file and its write-ahead log."""
     free: int
@@ -57,6 +63,7 @@ def inspect_store(path: Path) -> StoreStats:
         failures, groups, letters, stream_events = db.execute(_FAILURE_COUNTS).fetchone()
         page = _number(db, "PRAGMA page_size")
         free = _number(db, "PRAGMA freelist_count")
+        blobs = count_blobs(db)
         schema = _number(db, "PRAGMA user_version")
     files = (path, path.with_name(f"{path.name}-wal"))
     return StoreStats(
@@ -70,6 +77,8 @@ def inspect_store(path: Path) -> StoreStats:
         groups=groups,
         letters=letters,
         stream_events=stream_events,
+        blobs=blobs.count,
+        blob_size=blobs.size,
         size=sum(file.stat().st_size for file in files if file.exists()),
         free=free * page,
         first_ns=first,
@@ -78,7 +87,7 @@ def inspect_store(path: Path) -> StoreStats:
 
 
 def verify_store(path: Path) -> list[str]:
-    """Return what is wrong with the file: damaged pages, broken references; empty when sound.
+    """Return what is wrong: damaged pages, broken references, files that are gone; empty if sound.
 
     Raises:
         StoreError: there is no such file, or it cannot be read, is foreign, or too new.
@@ -91,6 +100,7 @@ def verify_store(path: Path) -> list[str]:
             f"row {row} of {table} refers to a row of {parent} that is gone"
             for table, row, parent, _ in broken
         ]
+        problems += islice(verify_blobs(db, blob_folder(path)), _PROBLEMS_SHOWN)
     return problems
 
 

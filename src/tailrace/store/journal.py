@@ -9,21 +9,28 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from tailrace.codecs import FILE
 from tailrace.errors import StoreError
 from tailrace.model.ids import RunId
 from tailrace.model.journal import (
     AnyRecord,
     AttemptFailed,
     NodeFinished,
+    NodeReused,
     RunFinished,
     RunStarted,
     ScopeFinished,
 )
+from tailrace.model.span import Recalled
 from tailrace.model.states import Durability, RunStatus
+from tailrace.store.blobs import LARGE, blob_folder, store_blob
 from tailrace.store.fault import translate, translated
 from tailrace.store.flusher import Flusher
 from tailrace.store.keys import journal_range
 from tailrace.store.load import load_projection, load_tail
+from tailrace.store.recall import find_pending
 from tailrace.store.save import insert_plan, insert_run, write_changes
 from tailrace.store.writer import Writer
 from tailrace.tracing.projection import Projection
@@ -43,6 +50,8 @@ _APPEND = "INSERT INTO journal VALUES (?, ?)"
 _TRUNCATE = "DELETE FROM journal WHERE id BETWEEN ? AND ?"
 _TELLING = frozenset({AttemptFailed, NodeFinished, ScopeFinished, RunFinished})
 """Records that may hold a failure that counts."""
+_STORING = frozenset({NodeFinished, NodeReused})
+"""Records that may hold an output."""
 _LASTING = frozenset({RunStatus.FAILED, RunStatus.INTERRUPTED})
 """Ends of runs that survive the loss of power."""
 
@@ -52,7 +61,8 @@ class SqliteJournal:
 
     Guarantee: when ``append`` has returned, its records and all noted before them are in the
     file, in order, and survive what the store's durability promises. With RELAXED durability they
-    are within 100 ms. Records of the first append, of the last one, and of one that fills a batch
+    are within 100 ms. Large outputs are in files of their own before the row that names them.
+    Records of the first append, of the last one, and of one that fills a batch
     go straight into rows.
 
     Failures, their groups and the dead letter that the end of the run leaves, or settles, are
@@ -94,6 +104,11 @@ class SqliteJournal:
         """
         if not records:
             return
+        for record in records:
+            kind: type = record.__class__
+            if kind in _STORING and len(record.output or b"") > LARGE:  # type: ignore[union-attr]
+                records = self._with_files(records)
+                break
         with self._lock:
             if not self._open:
                 raise self._not_ours()
@@ -110,6 +125,13 @@ class SqliteJournal:
                 self._refused = None
         if not self._flusher.armed:
             self._flusher.arm()
+
+    def pending(self, key: str, since_ns: int) -> Recalled | None:
+        """Return the newest output of a cached task that is not in rows yet.
+
+        The caller holds the writer's lock.
+        """
+        return find_pending(self._run_id, self._pending, key, since_ns)
 
     def note(self, record: AnyRecord) -> None:
         """Take a record to be written with the next append, and within 200 ms."""
@@ -174,6 +196,22 @@ class SqliteJournal:
         """Return whether the run has no end yet."""
         run = self._loaded().run
         return run is not None and run.end is None and _end(self._pending) is None
+
+    def _with_files(self, records: Sequence[AnyRecord]) -> list[AnyRecord]:
+        """Return the records with references in place of large outputs, whose files are written."""
+        folder = blob_folder(self._writer.path)
+        lasting = self._writer.durability is Durability.POWER
+        kept: list[AnyRecord] = []
+        for record in records:
+            if isinstance(record, NodeFinished | NodeReused) and len(record.output or b"") > LARGE:
+                try:
+                    body = store_blob(folder, record.output or b"", lasting=lasting)
+                except StoreError as error:
+                    self._refused = error
+                    raise
+                record = replace(record, output=body, codec=FILE + record.codec)  # noqa: PLW2901 - it takes its place
+            kept.append(record)
+        return kept
 
     def _take(self, records: Sequence[AnyRecord], notes: list[AnyRecord]) -> None:
         if notes:

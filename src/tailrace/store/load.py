@@ -25,7 +25,8 @@ _SPAN_COLUMNS = (
 )
 _RUN_COLUMNS = """r.run_id, f.name, f.hash, f.source, r.source, r.start, r.span_base,
 r.parent_span_id, r.status, r."end", r.spans, r.events, r.failed_node,
-r.reason, r.handled_failures"""
+r.reason, r.handled_failures, r.lineage, r.resumed_from, r.letter, r.generation,
+coalesce((SELECT v.name FROM version AS v WHERE v.id = r.version), '')"""
 
 START = 7
 """Where the start stands in a row of ``select_runs``."""
@@ -51,7 +52,7 @@ def select_runs(condition: str) -> str:
 def run_of(row: Sequence[Any]) -> RunState:
     """Return the run of a row."""
     (run_id, flow, flow_hash, flow_source, source, start, base, parent, status, *rest) = row
-    end, spans, events, failed_node, reason, handled = rest
+    end, spans, events, failed_node, reason, handled, *origin = rest
     return RunState(
         run_id,
         flow,
@@ -68,6 +69,7 @@ def run_of(row: Sequence[Any]) -> RunState:
         failed_node,
         reason,
         handled,
+        *origin,
     )
 
 
@@ -205,16 +207,20 @@ def load_events(db: sqlite3.Connection, no: int, spans: Container[int]) -> Itera
             yield EventAdded(key & NUMBER, span, time, name, _decode_json(attributes))
 
 
-def load_checkpoints(db: sqlite3.Connection, no: int) -> Iterator[Checkpoint]:
+def load_checkpoints(
+    db: sqlite3.Connection, no: int, *, of_run: bool = False
+) -> Iterator[Checkpoint]:
     """Yield the checkpoints of a run in the order of their spans.
 
-    The run's own, with an empty path, holds what it was started with.
+    The run's own, with an empty path, holds what it was started with; ``of_run``
+    yields that alone.
     """
     query = """SELECT iif(s.id & 268435455 = 1, '', iif(s.path = '', s.name, s.path)),
         c.codec, c.body, coalesce(s.start + s.duration, s.start), c.extra
         FROM checkpoint AS c JOIN span AS s ON s.id = c.id
         WHERE c.id BETWEEN ? AND ? ORDER BY s.start + s.duration, c.id"""
-    for path, codec, body, time, extra in db.execute(query, span_range(no)):
+    bounds = (no << 28 | 1, no << 28 | 1) if of_run else span_range(no)
+    for path, codec, body, time, extra in db.execute(query, bounds):
         yield Checkpoint(path=path, codec=codec, body=body, time_ns=time, extra=extra)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator
 
 from tailrace.model.ids import span_id
 from tailrace.model.span import Checkpoint, Span, Trace
-from tailrace.model.states import SpanStatus
+from tailrace.model.states import SpanStatus, SpanType
 from tailrace.store.load import (
     SpanRows,
     load_checkpoints,
@@ -21,6 +21,9 @@ from tailrace.tracing.state import Changes, EventAdded, RunState, SpanState
 
 _SMALL = 2_000
 """Spans up to which a trace is read whole, whatever the bound on siblings."""
+_DECIDING = frozenset({SpanType.RUN, SpanType.CONTAINER, SpanType.BRANCH})
+_TURNING = """AND (status <> 0
+OR shape IN (SELECT id FROM shape WHERE type IN ('run', 'container', 'branch')))"""
 _NOTHING = Changes([], [], [], [], [], [])
 
 
@@ -64,6 +67,21 @@ class Moment:
         trace.folded = {span_id(base, parent): left for parent, left in folded.items()}
         return trace
 
+    def turning_points(self) -> Trace:
+        """Return the run with its own span, containers, branches, and what failed, but no events.
+
+        Spans that have succeeded are not even read, so time depends little on their number.
+        """
+        newer, run = self._newer, self.run
+        spans = {
+            row.number: to_span(newer.get(row.number, row), run)
+            for row in SpanRows(self._db).select(self._no, _TURNING)
+        }
+        for span in (*newer.values(), *self._changes.opened):
+            if span.shape.type in _DECIDING or span.status is SpanStatus.ERROR:
+                spans[span.number] = to_span(span, run)
+        return self._filled(spans, events=False)
+
     def _filled(self, spans: dict[int, Span], *, events: bool) -> Trace:
         spans = dict(sorted(spans.items()))
         for number, count in self._changes.dropped:
@@ -90,27 +108,35 @@ class Moment:
             yield row.number, to_span(row, self.run)
 
     def _spans(self) -> Iterator[tuple[int, Span]]:
-        newer, run = self._newer, self.run
-        for row in SpanRows(self._db).select(self._no):
-            yield row.number, to_span(newer.get(row.number, row), run)
-        for span in self._changes.opened:
+        run = self.run
+        for span in self.states():
             yield span.number, to_span(span, run)
+
+    def states(self) -> Iterator[SpanState]:
+        """Yield the spans as the projection keeps them, in the order in which they opened."""
+        for row in SpanRows(self._db).select(self._no):
+            yield self._newer.get(row.number, row)
+        yield from self._changes.opened
 
     def _events(self, spans: Container[int]) -> Iterator[EventAdded]:
         yield from load_events(self._db, self._no, spans)
         yield from (event for event in self._changes.events if event.span in spans)
 
+    def inputs(self) -> Checkpoint | None:
+        """Return the run's own checkpoint: what it was started with; None where it has none."""
+        stored = next(load_checkpoints(self._db, self._no, of_run=True), None)
+        return stored or next((kept for kept in self._unwritten() if not kept.path), None)
+
     def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoints in the order in which they were stored."""
-        stored = list(load_checkpoints(self._db, self._no))
-        newer = (
-            Checkpoint(
+        return [*load_checkpoints(self._db, self._no), *self._unwritten()]
+
+    def _unwritten(self) -> Iterator[Checkpoint]:
+        for kept in self._changes.checkpoints:
+            yield Checkpoint(
                 path=kept.path,
                 codec=kept.codec,
                 body=kept.body,
                 time_ns=kept.time,
                 extra=kept.extra,
             )
-            for kept in self._changes.checkpoints
-        )
-        return [*stored, *newer]

@@ -14,13 +14,14 @@ from tailrace.errors import NotFound
 from tailrace.model.ids import RunId
 from tailrace.model.span import Checkpoint, RunSummary, Trace
 from tailrace.model.states import RunStatus
+from tailrace.store.blobs import blob_folder, located
 from tailrace.store.connection import open_reader
 from tailrace.store.fault import translated
 from tailrace.store.liveness import is_alive, live_folder
 from tailrace.store.load import START, run_of, select_runs
 from tailrace.store.moment import Moment
 from tailrace.tracing.spans import to_summary
-from tailrace.tracing.state import RunState
+from tailrace.tracing.state import RunState, SpanState
 
 _PREFIX = re.compile(r"[0-9a-f]{1,32}")
 _SHOWN = 5
@@ -155,20 +156,89 @@ class SqliteTraceReader:
         with self._moment(run_id) as moment:
             return moment.trace(events=events, siblings=siblings)
 
-    def checkpoints(self, run_id: RunId | str) -> Iterator[Checkpoint]:
-        """Return the checkpoints of a run in the order of their storing; of a path the last counts.
+    def run(self, run_id: RunId | str) -> RunSummary:
+        """Return a run as it stands.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        with translated(self._path, "read"):
+            no, writer, run = self._find(run_id)
+            return to_summary(self._stands(no, writer, run))
+
+    def states(self, run_id: RunId | str) -> Iterator[SpanState]:
+        """Yield the spans of a run as the projection keeps them, parents first, without events.
+
+        None of them is kept in memory. They are one moment of the file; the reader is not to be
+        asked for anything else before the last one.
 
         Raises:
             NotFound: there is no such run.
         """
         with self._moment(run_id) as moment:
-            return iter(moment.checkpoints())
+            yield from moment.states()
+
+    def lineage(self, run_id: RunId | str) -> list[RunSummary]:
+        """Return the runs of the chain of resumes and redrives that a run is part of, oldest first.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        with translated(self._path, "read"):
+            _, _, run = self._find(run_id)
+            first = run.lineage or run.run_id
+            rows = self._select_runs({"r.run_id = ?": first}, 1)
+            later = {"r.lineage <> '' AND r.lineage = ?": first}
+            rows += sorted(self._select_runs(later, -1), key=lambda row: (row[START], row[0]))
+            return [to_summary(self._stands(no, writer, run_of(row))) for no, writer, *row in rows]
+
+    def turning_points(self, run_id: RunId | str) -> Trace:
+        """Return a run with those of its spans that say which way it went, and how far.
+
+        They are its own, its containers and branches, and what failed or was cut off; what has
+        simply finished is not read.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        with self._moment(run_id) as moment:
+            return moment.turning_points()
+
+    def inputs(self, run_id: RunId | str) -> Checkpoint | None:
+        """Return what a run was started with; None: it was not kept.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        with self._moment(run_id) as moment:
+            return moment.inputs()
+
+    def checkpoints(self, run_id: RunId | str) -> Iterator[Checkpoint]:
+        """Return the checkpoints of a run in the order of their storing; of a path the last counts.
+
+        Large outputs are read from their files when they are decoded.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        with self._moment(run_id) as moment:
+            folder = blob_folder(self._path)
+            return iter([located(kept, folder) for kept in moment.checkpoints()])
 
     def resumed(self) -> frozenset[RunId]:
         """Return the runs that later ones have gone on with."""
         query = "SELECT DISTINCT resumed_from FROM run WHERE resumed_from <> ''"
         with translated(self._path, "read"):
             return frozenset(RunId(row[0]) for row in self._db.execute(query))
+
+    def gone_on_by(self, run_id: RunId | str) -> RunId | None:
+        """Return the newest run that went on with this one; None: nobody has."""
+        query = """SELECT run_id FROM run WHERE lineage <> '' AND resumed_from = ?1 AND lineage =
+            (SELECT iif(lineage = '', run_id, lineage) FROM run WHERE run_id = ?1)
+            ORDER BY no DESC LIMIT 1"""
+        with translated(self._path, "read"):
+            row = self._db.execute(query, (run_id,)).fetchone()
+        return None if row is None else RunId(row[0])
 
     def fingerprints(self, run_id: RunId | str) -> dict[str, str]:
         """Return what each node of the run's flow did, by path without indices; empty: not known.

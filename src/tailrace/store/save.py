@@ -12,6 +12,7 @@ import msgspec
 from tailrace.model.journal import RunStarted
 from tailrace.model.states import SpanStatus, SpanType
 from tailrace.store.keys import STATUS
+from tailrace.store.recall import insert_keys
 from tailrace.store.shapes import ShapeTable
 from tailrace.tracing.state import Changes, RunState, SpanState
 
@@ -121,6 +122,7 @@ def write_changes(
                 if kept.extra is not None
             ],
         )
+        insert_keys(db, key, changes.checkpoints)
     if changes.events:
         db.executemany(
             "INSERT INTO event (id, span, time, name, attributes) VALUES (?, ?, ?, ?, ?)",

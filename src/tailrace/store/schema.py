@@ -13,6 +13,10 @@ names it in ``alias``, and counts are added up when they are read. ``failure_flo
 minute, the failures that got no row. ``version`` numbers code versions in the order of their first
 appearance.
 
+``recall`` names, for each key of a cached task's code and inputs, the checkpoints that were
+recorded under it. A checkpoint whose codec begins with ``file:`` holds the reference to a file
+beside the database; those few stand in an index of their own, by which such files are counted.
+
 Deleting a run deletes all rows of it: by a trigger over key ranges, so in every program, whatever
 its ``PRAGMA foreign_keys``, and without an index on each table. The foreign keys are declared all
 the same; ``PRAGMA foreign_key_check`` verifies them.
@@ -348,5 +352,25 @@ _VERSION_2 = (
   DELETE FROM failure WHERE run = old.no;
 END""",
 )
-STEPS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+_VERSION_3 = (
+    """CREATE TABLE recall (
+  key TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  checkpoint INTEGER NOT NULL REFERENCES checkpoint (id),
+  PRIMARY KEY (key, at, checkpoint)
+) WITHOUT ROWID""",
+    "CREATE INDEX recall_checkpoint ON recall (checkpoint)",
+    """CREATE INDEX checkpoint_file ON checkpoint (codec, body)
+WHERE codec >= 'file:' AND codec < 'file;'""",
+    "DROP TRIGGER run_deleted",
+    """CREATE TRIGGER run_deleted AFTER DELETE ON run BEGIN
+  DELETE FROM recall WHERE checkpoint BETWEEN old.no << 28 AND ((old.no + 1) << 28) - 1;
+  DELETE FROM checkpoint WHERE id BETWEEN old.no << 28 AND ((old.no + 1) << 28) - 1;
+  DELETE FROM event WHERE id BETWEEN old.no << 28 AND ((old.no + 1) << 28) - 1;
+  DELETE FROM span WHERE id BETWEEN old.no << 28 AND ((old.no + 1) << 28) - 1;
+  DELETE FROM journal WHERE id BETWEEN old.no << 32 AND ((old.no + 1) << 32) - 1;
+  DELETE FROM failure WHERE run = old.no;
+END""",
+)
+STEPS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Statements that lead from each schema version to the next; version 0 is an empty file."""

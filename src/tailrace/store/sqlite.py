@@ -13,10 +13,14 @@ from typing import TypeVar
 
 from tailrace.errors import StoreError
 from tailrace.model.ids import RunId
+from tailrace.model.span import Recalled
 from tailrace.model.states import Durability
+from tailrace.store.blobs import blob_folder, located, sweep_when_due
+from tailrace.store.fault import translated
 from tailrace.store.flusher import Flusher
 from tailrace.store.journal import SqliteJournal
 from tailrace.store.limits import StoreLimits
+from tailrace.store.recall import find_recorded
 from tailrace.store.recovery import recover
 from tailrace.store.writer import Writer
 
@@ -121,6 +125,26 @@ class SqliteStore:
             self._journals.add(journal)
             return journal
 
+    def recall(self, key: str, *, since_ns: int) -> Recalled | None:
+        """Return the newest output recorded under a key; None: there is none so new.
+
+        What other processes have recorded is seen 100 ms later at the latest.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        writer = self.writer
+        with writer.lock, translated(self.path, "read"):
+            pending = (journal.pending(key, since_ns) for journal in tuple(self._journals))
+            found = [one for one in pending if one is not None]
+            recorded = find_recorded(writer.db, key, since_ns)
+        if recorded is not None:
+            found.append(recorded)
+        if not found:
+            return None
+        newest = max(found, key=lambda one: one.time_ns)
+        return located(newest, blob_folder(self.path))
+
     def close(self) -> None:
         """Close open journals, write what waits, and let the file go. Closing twice is fine.
 
@@ -148,6 +172,7 @@ class SqliteStore:
             writer = Writer(self.path, self.durability, self._limits)
             try:
                 recover(writer)
+                sweep_when_due(writer.db, blob_folder(self.path))
             except BaseException:
                 writer.close()
                 raise

@@ -11,14 +11,20 @@ from tailrace.failures.supervision import Escalation
 from tailrace.model import (
     AnyRecord,
     Checkpoint,
+    NodeFinished,
+    Recalled,
     RunId,
     RunStarted,
     RunStatus,
     RunSummary,
+    SpanStatus,
+    SpanType,
     Trace,
 )
 from tailrace.testing.letters import MemoryDeadLetters
+from tailrace.tracing.projection import Projection
 from tailrace.tracing.spans import Spans, fold, to_summary
+from tailrace.tracing.state import SpanState
 
 
 class MemoryJournal:
@@ -142,11 +148,66 @@ class MemoryStore(MemoryDeadLetters):
                 span.events.clear()
         return trace
 
+    def run(self, run_id: RunId | str) -> RunSummary:
+        """Return a run as it stands."""
+        return self.trace(run_id, events=False).run
+
+    def states(self, run_id: RunId | str) -> Iterator[SpanState]:
+        """Yield the spans of a run as the projection keeps them, parents first, without events."""
+        projection = Projection()
+        projection.apply(self._of(RunId(run_id)))
+        yield from projection.drain().opened
+
+    def lineage(self, run_id: RunId | str) -> list[RunSummary]:
+        """Return the runs of the chain that a run is part of, oldest first."""
+        run = self.trace(run_id, events=False).run
+        first = run.lineage or run.run_id
+        runs = [self.trace(one, events=False).run for one, records in self._runs.items() if records]
+        return [one for one in runs if first in {one.run_id, one.lineage}]
+
+    def turning_points(self, run_id: RunId | str) -> Trace:
+        """Return a run with its own span, containers, branches, and what failed or was cut off."""
+        trace = self.trace(run_id, events=False)
+        deciding = {SpanType.RUN, SpanType.CONTAINER, SpanType.BRANCH}
+        trace.spans = [
+            span for span in trace.spans if span.type in deciding or span.status is SpanStatus.ERROR
+        ]
+        return trace
+
+    def gone_on_by(self, run_id: RunId | str) -> RunId | None:
+        """Return the newest run that went on with this one; None: nobody has."""
+        for records in reversed(self._runs.values()):
+            started = records[0] if records else None
+            if isinstance(started, RunStarted) and started.resumed_from == run_id:
+                return RunId(started.run_id)
+        return None
+
+    def recall(self, key: str, *, since_ns: int) -> Recalled | None:
+        """Return the newest output recorded under a key; None: there is none so new."""
+        found = [
+            Recalled(
+                run_id=run_id,
+                codec=record.codec,
+                body=record.output,
+                time_ns=record.at,
+                extra=record.extra,
+            )
+            for run_id, records in tuple(self._runs.items())
+            for record in tuple(records)
+            if isinstance(record, NodeFinished) and record.key == key and record.at >= since_ns
+            if record.output is not None
+        ]
+        return max(found, key=lambda one: one.time_ns, default=None)
+
     def fingerprints(self, run_id: RunId | str) -> dict[str, str]:
         """Return what each node of the flow did, by path without indices; empty: not known."""
         records = self._of(RunId(run_id))
         started = next(record for record in records if isinstance(record, RunStarted))
         return msgspec.json.decode(started.fingerprints or b"{}", type=dict[str, str])
+
+    def inputs(self, run_id: RunId | str) -> Checkpoint | None:
+        """Return what a run was started with; None: it was not kept."""
+        return next((kept for kept in self.checkpoints(run_id) if not kept.path), None)
 
     def checkpoints(self, run_id: RunId | str) -> Iterator[Checkpoint]:
         """Return the checkpoints of a run; of one path the last counts."""

@@ -156,6 +156,11 @@ class Projection:
             record.at,
             record.span_base,
             record.parent_span_id,
+            lineage=record.lineage,
+            resumed_from=record.resumed_from,
+            letter=record.letter,
+            generation=record.generation,
+            code_version=record.code_version,
         )
         shared = {
             "tailrace.flow.name": flow,
@@ -251,6 +256,8 @@ class Projection:
             inputs["tailrace.input." + text(key)] = attribute(value)
         if of > 1 or record.attempt > 1:
             inputs["tailrace.max_attempts"] = of
+        if record.not_reused:
+            inputs["tailrace.not_reused"] = text(record.not_reused)
         shape = self._node_shape(record.shape)
         path = text(path) if path else ""
         node = SpanState(number, record.parent, shape, name, path, at, inputs)
@@ -300,7 +307,7 @@ class Projection:
         if record.attributes:
             attributes.update(own(record.attributes))
         if record.codec and record.output is not None:
-            stored = CheckpointStored(node, record.codec, record.output, record.extra)
+            stored = CheckpointStored(node, record.codec, record.output, record.extra, record.key)
             self._checkpoints.append(stored)
 
     def _handled(self, node: SpanState, record: NodeFinished) -> None:
@@ -329,10 +336,19 @@ class Projection:
     def _node_reused(self, record: NodeReused) -> None:
         shape = self._node_shape(record.shape)
         path, at = text(record.path), record.at
-        attributes = {"tailrace.reused_from": record.run_id}
+        attributes: dict[str, Any] = {"tailrace.reused_from": record.run_id}
+        if record.cached_at:
+            attributes = {
+                "tailrace.cached_from": record.run_id,
+                "tailrace.cached_at_ns": record.cached_at,
+            }
         name = text(record.name)
-        self._opens(SpanState(record.span, record.parent, shape, name, path, at, attributes))
+        span = SpanState(record.span, record.parent, shape, name, path, at, attributes)
+        self._opens(span)
         self._closes(record.span, at, NodeState.SUCCEEDED)
+        if record.codec and record.output is not None:
+            stored = CheckpointStored(span, record.codec, record.output, record.extra)
+            self._checkpoints.append(stored)
 
     # Containers, iterations, branches.
 

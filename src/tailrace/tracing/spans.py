@@ -62,6 +62,11 @@ def to_summary(run: RunState) -> RunSummary:
         flow_source=run.flow_source,
         source=run.source,
         handled_failures=run.handled_failures,
+        lineage=run.lineage,
+        resumed_from=run.resumed_from,
+        letter=run.letter,
+        generation=run.generation,
+        code_version=run.code_version,
     )
 
 

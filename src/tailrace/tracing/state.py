@@ -96,6 +96,11 @@ class RunState(msgspec.Struct):
     failed_node: str = ""
     reason: str = ""
     handled_failures: int = 0
+    lineage: str = ""
+    resumed_from: str = ""
+    letter: str = ""
+    generation: int = 0
+    code_version: str = ""
 
 
 class EventAdded(msgspec.Struct, gc=False):
@@ -116,6 +121,8 @@ class CheckpointStored(msgspec.Struct, gc=False):
     body: bytes
     extra: bytes | None = None
     """What the node left besides its output."""
+    key: str = ""
+    """Under which later runs find the output of a cached task."""
 
     @property
     def path(self) -> str:

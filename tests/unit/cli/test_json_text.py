@@ -35,6 +35,15 @@ def test_values_that_json_lacks_get_their_nearest_form(value: Any, text: str) ->
     assert compact(value) == text
 
 
+@pytest.mark.parametrize("sign", ["\x9b", "\x85", "\u061c", "\u2028", "\u202e", "\u2066"])
+def test_what_a_terminal_or_a_reader_of_lines_would_obey_is_spelled_out(sign: str) -> None:
+    value = {"message": f"時{sign}31m"}
+    for text in (compact(value), pretty(value)):
+        assert f"時\\u{ord(sign):04x}31m" in text
+        assert json.loads(text) == value
+    assert compact(value).splitlines() == [compact(value)]
+
+
 def test_integers_beyond_what_python_prints_are_written_in_hex() -> None:
     assert compact(1 << 20_000) == json.dumps(hex(1 << 20_000))
 

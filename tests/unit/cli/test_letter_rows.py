@@ -99,5 +99,11 @@ def test_letters_that_are_over_need_nothing(letter: MakeLetter) -> None:
     assert letter_advice(letter(state="discarded"), open_letters=1) == "-"
 
 
+def test_an_action_that_only_its_process_could_call_is_looked_at(letter: MakeLetter) -> None:
+    assert letter_advice(letter(kind="event", task_ref="shop:pay"), open_letters=1) == "redrive"
+    assert letter_advice(letter(kind="event"), open_letters=1) == "inspect"
+    assert letter_advice(letter(kind="event", category="permanent"), open_letters=1) == "fix"
+
+
 def test_states_are_counted(letter: MakeLetter) -> None:
     assert states_text([letter(), letter(), letter(state="parked")]) == "2 open, 1 parked"

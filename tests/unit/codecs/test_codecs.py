@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import enum
 import math
 import sqlite3
-from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -199,16 +198,9 @@ class Name(str):
     __slots__ = ()
 
 
-class Colour(enum.IntEnum):
-    RED = 1
-
-
 @dataclass
 class Point:
     x: int
-
-
-Pair = namedtuple("Pair", "a b")  # noqa: PYI024 - a plain named tuple is what is tested
 
 
 @pytest.mark.parametrize(
@@ -218,9 +210,7 @@ Pair = namedtuple("Pair", "a b")  # noqa: PYI024 - a plain named tuple is what i
         (Row(a=1), f"the value is a {__name__}.Row, which no codec knows"),
         ({"a": [Name("x")]}, f"a[0] is a {__name__}.Name"),
         ({"a": {Name("k"): 1}}, f"a.keys is a {__name__}.Name"),
-        ({7: Pair(1, 2)}, f"[7] is a {__name__}.Pair"),
-        (Colour.RED, f"the value is a {__name__}.Colour"),
-        ([[Point(1)]], f"[0][0] is a {__name__}.Point"),
+        ([[slice(1)]], "[0][0] is a slice"),
         (iter([]), "the value is a list_iterator"),
         (
             defaultdict(lambda: 1),
@@ -314,11 +304,11 @@ def test_nothing_is_stored_where_a_task_asks_for_none() -> None:
 
 
 def test_pickle_is_used_only_where_asked_for_and_needed() -> None:
-    assert "no codec knows" in reason(Point(1))
-    encoded = encode(Point(1), mode="pickle")
+    assert "no codec knows" in reason(slice(1))
+    encoded = encode(slice(1), mode="pickle")
     assert isinstance(encoded, Encoded)
     assert encoded.codec == "pickle"
-    assert decode("pickle", encoded.body) == Point(1)
+    assert decode("pickle", encoded.body) == slice(1)
     plain = encode([1], mode="pickle")
     assert isinstance(plain, Encoded)
     assert plain.codec == "json"

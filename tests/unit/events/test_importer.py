@@ -253,6 +253,19 @@ def test_a_torn_line_does_not_eat_the_next_event(
     assert kept.line == torn.strip().encode()
 
 
+def test_what_waits_in_quarantine_holds_no_secret(tmp_path: Path, imports: SqliteImportLog) -> None:
+    path = tmp_path / "log.jsonl"
+    far = "x" * 5_000
+    path.write_bytes(b'{"note": "\xff ' + f"{far} password=hunter2, shop".encode())
+    report = import_file(path, imports)
+    (kept,) = imports.quarantine(report.source)
+    assert b"hunter2" not in kept.line
+    assert kept.line.startswith(b'{"note": "\xff ')
+    assert kept.line.endswith(b"password=[redacted], shop")
+    assert import_file(path, imports).known == report.known == 0
+    assert len(imports.quarantine()) == 1
+
+
 def test_a_torn_end_that_is_written_on_is_neither_lost_nor_doubled(
     tmp_path: Path, imports: SqliteImportLog, log: SqliteEventLog
 ) -> None:

@@ -173,7 +173,7 @@ def test_a_result_that_is_no_json_is_a_permanent_failure_of_an_action_that_is_do
     assert event["error_info"]["category"] == "permanent"
     assert event["error_info"]["class"] == "serialization"
     assert event["error_info"]["context"]["side_effects"] == "done"
-    assert "$.handle is a object" in event["error_info"]["message"]
+    assert "$.handle is an object" in event["error_info"]["message"]
     (letter,) = letters.letters(FailureFilter())
     assert (letter.reason, letter.class_) == ("permanent", "serialization")
     assert emitted.result["handle"]

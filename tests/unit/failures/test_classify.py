@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 
 from tailrace.errors import NotFound, RunFailed, StoreError, TransportError
 from tailrace.failures import Permanent, Transient, classify, is_exhausted
+from tailrace.failures.capture import capture
 from tailrace.model.rule import Rule
 
 
@@ -148,6 +149,12 @@ def test_retry_after_may_be_a_date() -> None:
     wish = classify(far).retry_after
     assert wish is not None
     assert wish == pytest.approx(min(4e9 - time.time(), 1e9), abs=5)
+
+
+@pytest.mark.parametrize("kind", [Transient, Permanent])
+def test_our_own_exceptions_are_named_as_they_are_imported(kind: type[Exception]) -> None:
+    assert capture(kind("busy")).type == f"tailrace.{kind.__name__}"
+    assert type(pickle.loads(pickle.dumps(kind("busy")))) is kind  # noqa: S301 - our own
 
 
 def test_what_the_exception_says_of_itself_comes_first() -> None:

@@ -192,3 +192,13 @@ def test_an_exception_may_name_its_own_group() -> None:
     assert fingerprint(fail, "billing") == fingerprint(fail, "billing")
     assert fingerprint(fail, "billing") != fingerprint(fail, "shipping")
     assert fingerprint(fail, "{{default}}-eu") != fingerprint(fail, "-eu")
+
+
+@given(
+    st.text(alphabet="abc_é+-.:\n\t ", max_size=12),
+    st.text(alphabet="ab_é0123456789.:-+'\"`\n\tTZfx,e ", max_size=30),
+)
+def test_words_before_the_first_that_varies_do_not_change_what_varies(
+    words: str, text: str
+) -> None:
+    assert template_of(f"{words} {text}") == f"{words} {template_of(text)}"

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from types import CodeType
 from typing import Any, Protocol
 
+from tailrace.engine.code import code_of
 from tailrace.errors import DefinitionError, StoreError
 from tailrace.events.redrive import why_not
 from tailrace.flows.load import load_definition
 from tailrace.model import FlowPlan
 from tailrace.model.letter import DeadLetter
-from tailrace.runtime.fingerprint import code_of, steps_of
+from tailrace.runtime.fingerprint import steps_of
 from tailrace.runtime.plans import ready_plan
 from tailrace.runtime.resume import LineageReader, load_inputs, load_reuse
 from tailrace.runtime.resuming import ResumeFrom, ResumeRefused, reusable
