@@ -44,10 +44,12 @@ if TYPE_CHECKING:
         Trace,
     )
     from tailrace.model.report import RuntimeExecutionReport
+    from tailrace.model.rule import Rule
     from tailrace.policy import PolicyValidator, RetryPolicy
     from tailrace.runtime import FlowRuntime, RunHandle, RunOptions, RunResult
     from tailrace.runtime.config import RuntimeConfig
     from tailrace.runtime.events import emit, emit_with_retry, get_resilient_stream
+    from tailrace.runtime.replay import Replay
     from tailrace.store import SqliteTraceReader
     from tailrace.tracing.console import ConsoleTracer
     from tailrace.tracing.redact import Secret
@@ -73,12 +75,14 @@ _HOMES = {
     "Policy": "tailrace.model",
     "PolicyValidationError": "tailrace.errors",
     "PolicyValidator": "tailrace.policy",
+    "Replay": "tailrace.runtime.replay",
     "ResilientEventStream": "tailrace.events",
     "Retry": "tailrace.model",
     "RetryPolicy": "tailrace.policy",
     "RingBufferFailureTelemetry": "tailrace.failures.telemetry",
     "RootEscalationSink": "tailrace.failures.telemetry",
     "Routing": "tailrace.model",
+    "Rule": "tailrace.model.rule",
     "RunCancelled": "tailrace.errors",
     "RunError": "tailrace.errors",
     "RunFailed": "tailrace.errors",
@@ -126,12 +130,14 @@ __all__ = [
     "Policy",
     "PolicyValidationError",
     "PolicyValidator",
+    "Replay",
     "ResilientEventStream",
     "Retry",
     "RetryPolicy",
     "RingBufferFailureTelemetry",
     "RootEscalationSink",
     "Routing",
+    "Rule",
     "RunCancelled",
     "RunError",
     "RunFailed",

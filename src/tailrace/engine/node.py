@@ -296,7 +296,8 @@ class NodeRun(Inputs):
             return timeout_failure(self._deadline())
         if tried.error is not None:
             self.run.saw(tried.error)
-            return capture(tried.error, thread=self.attempt.thread)
+            rules = self.step.task.rules
+            return capture(tried.error, rules=rules, thread=self.attempt.thread)
         return tried.failure
 
     def _deadline(self) -> float:

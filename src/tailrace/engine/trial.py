@@ -16,7 +16,9 @@ from tailrace.engine.child_events import ChildEvents
 from tailrace.engine.process import ChildFailure
 from tailrace.engine.running import Running
 from tailrace.engine.waiting import Woken, wait_for
+from tailrace.failures.judgement import Judgement
 from tailrace.model import FailureRecord, Isolation, Logged, TaskSpec
+from tailrace.model.secret import known_values
 
 _START_LIMIT = 60.0
 """Seconds a child may take to start Python and import the task."""
@@ -138,7 +140,7 @@ async def try_process(
 ) -> Tried:
     """Run in a child process that is killed past its deadline."""
     try:
-        judgement = attempt.run.request.judgement
+        judgement = _judgement(attempt.run, spec)
         body = pickle.dumps((spec.function, spec.kind, arguments, context, judgement))
     except Exception as error:  # noqa: BLE001 - pickling user values may raise anything
         message = f"the inputs of {attempt.path!r} cannot be sent to a child process: {error}"
@@ -159,6 +161,14 @@ async def try_process(
     if isinstance(raised, ChildFailure):
         return Tried(failure=raised.failure)
     return Tried(value, raised)
+
+
+def _judgement(run: Running, spec: TaskSpec) -> Judgement | None:
+    """Return what a child judges failures of the task by; None: as it does by itself."""
+    common = run.request.judgement
+    if common is None:
+        return None
+    return common._replace(rules=(*spec.rules, *common.rules), values=known_values())
 
 
 def wants_thread(spec: TaskSpec, *, alone: bool, deadline: bool) -> bool:

@@ -17,6 +17,8 @@ class Judgement(NamedTuple):
     rules: tuple[Rule, ...]
     redact: tuple[str, ...]
     tags: int
+    values: tuple[str, ...] = ()
+    """Secret values that another process has seen."""
 
     @classmethod
     def of(cls, settings: Settings) -> Judgement:
@@ -30,5 +32,6 @@ class Judgement(NamedTuple):
             SettingsError: a pattern is none (TR193), or a callable cannot be loaded (TR195).
         """
         secret.use_rules(self.redact)
+        secret.remember_values(self.values)
         use_rules(self.rules)
         use_tag_limit(self.tags)

@@ -14,6 +14,7 @@ from tailrace.flows.choice import choice
 from tailrace.flows.discovery import make_spec
 from tailrace.flows.operand import Operand
 from tailrace.model import Duration, Isolation, Policy, TaskNode, TaskSpec
+from tailrace.model.rule import Rule
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -100,6 +101,7 @@ def task(
     checkpoint: str = "auto",
     cache: str = "none",
     expires: Duration | None = None,
+    rules: Sequence[Rule] = (),
 ) -> Task[P, R]: ...
 @overload
 def task(
@@ -112,6 +114,7 @@ def task(
     checkpoint: str = "auto",
     cache: str = "none",
     expires: Duration | None = None,
+    rules: Sequence[Rule] = (),
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(  # noqa: PLR0913 - one keyword for each part of a task's definition
     function: Callable[..., Any] | None = None,
@@ -125,6 +128,7 @@ def task(  # noqa: PLR0913 - one keyword for each part of a task's definition
     checkpoint: str = "auto",
     cache: str = "none",
     expires: Duration | None = None,
+    rules: Sequence[Rule] = (),
 ) -> Any:
     """Make a task of a function; bare or with arguments.
 
@@ -140,6 +144,7 @@ def task(  # noqa: PLR0913 - one keyword for each part of a task's definition
             and the same inputs is reused instead of running the task; or ``none``.
         expires: how long such a result is reused, as seconds or such as ``24h``; for as long as
             its run is kept when left out.
+        rules: what the task's failures mean, asked in order before the project's rules.
 
     Raises:
         DefinitionError: isolation, checkpoint, cache or expires is none of these.
@@ -167,6 +172,7 @@ def task(  # noqa: PLR0913 - one keyword for each part of a task's definition
             checkpoint=checkpoint,
             cache=caching.mode,
             expires=caching.expires,
+            rules=tuple(rules),
         )
         return Task(function, TaskNode(name=spec.name, task=spec))
 

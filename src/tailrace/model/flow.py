@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tailrace.model.finding import SourceSpan
     from tailrace.model.policy import Policy
+    from tailrace.model.rule import Rule
 
 
 class CallKind(StrEnum):
@@ -75,6 +76,8 @@ class TaskSpec:
     """``inputs``: an output recorded for the same code and inputs is reused; or ``none``."""
     expires: float = 0.0
     """Seconds for which such an output is reused; 0: for as long as its run is kept."""
+    rules: tuple[Rule, ...] = ()
+    """What its failures mean, asked before the project's rules."""
     routes: bool = False
     """True for ``route(fn)``: the result names the successors to activate."""
     inputs: Mapping[str, Any] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 from tailrace.errors import SettingsError
@@ -36,6 +36,10 @@ _SHORTEST_TOKEN = 12
 """A shorter value after ``token:`` is a word that a parser did not expect."""
 _MAX_NAMES = 4096
 
+_MOST_VALUES = 256
+_SHORTEST_VALUE = 6
+
+_values: dict[str, None] = {}
 _rules: re.Pattern[str] | None = None
 _known: dict[str, bool] = {}
 
@@ -51,6 +55,7 @@ class Secret(Generic[T_co]):
 
     def __init__(self, value: T_co) -> None:
         self._value = value
+        hide(value)
 
     def reveal(self) -> T_co:
         """Return the value."""
@@ -115,8 +120,39 @@ def _remember(name: str) -> bool:
     return found
 
 
+def hide(value: object) -> str:
+    """Return what is shown for a secret value; texts are redacted of it from now on.
+
+    Values of fewer than six characters are too likely to be part of an innocent word.
+    """
+    if isinstance(value, str) and _SHORTEST_VALUE <= len(value) <= _WINDOW:
+        remember_values((value,))
+    return REDACTED
+
+
+def known_values() -> tuple[str, ...]:
+    """Return the secret values that texts are redacted of; at most 256, the newest."""
+    return tuple(_values)
+
+
+def remember_values(values: Iterable[str]) -> None:
+    """Redact texts of these values from now on."""
+    for value in values:
+        _values.pop(value, None)
+        _values[value] = None
+    while len(_values) > _MOST_VALUES:
+        del _values[next(iter(_values))]
+
+
 def redact_text(text: str) -> str:
-    """Return the first 4,096 characters with passwords in URLs and ``key=value`` pairs hidden."""
+    """Return the first 4,096 characters without what gives a secret away.
+
+    Hidden are passwords in URLs, values of ``key=value`` pairs whose name is a secret's, and values
+    that were hidden elsewhere.
+    """
+    if _values:
+        for value in tuple(_values):
+            text = text.replace(value, REDACTED)
     text = text[:_WINDOW]
     if "://" in text:
         text = _LOGIN.sub(rf"\1:{REDACTED}@", text)

@@ -13,7 +13,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 from uuid import UUID
 
-from tailrace.model.secret import REDACTED, Secret, is_secret, redact_text
+from tailrace.model.secret import REDACTED, Secret, hide, is_secret, redact_text
 
 MAX_LENGTH = 256
 """Characters of the longest summary."""
@@ -51,7 +51,7 @@ def summarize(value: Any) -> Any:
 def summarize_inputs(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a summary for each named value; what has a secret's name is redacted."""
     return {
-        name: REDACTED if is_secret(name, value) else summarize(value)
+        name: hide(value) if is_secret(name, value) else summarize(value)
         for name, value in values.items()
     }
 
@@ -109,7 +109,7 @@ def _pairs(value: Mapping[Any, Any], depth: int = 1) -> Iterator[str]:
 
 def _hidden_or(key: Any, item: Any, depth: int) -> str:
     if type(key) is str and is_secret(key, item):
-        return f'"{REDACTED}"'
+        return f'"{hide(item)}"'
     return _item(item, depth)
 
 
