@@ -89,7 +89,7 @@ def _window(text: str, start: int, end: int, room: int) -> tuple[str, str, str]:
         clean(part.replace("\t", _TAB)) for part in (text[:start], text[start:end], text[end:])
     )
     marked = cut(marked, room)
-    spare = room - cells(marked)
+    spare = room - max(1, cells(marked))  # the caret takes a cell also where nothing is marked
     if cells(before) > spare:
         while before and cells(before) + 3 > spare // 2:
             before = before[1:]

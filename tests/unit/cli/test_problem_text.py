@@ -1,7 +1,7 @@
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tailrace.cli.problem_text import Problem, annotation, render_problem
@@ -94,6 +94,7 @@ def test_an_annotation_escapes_what_github_reads_as_syntax() -> None:
 
 @pytest.mark.parametrize("width", [40, 80, 100, 200])
 @given(text=st.text(max_size=300), column=st.integers(1, 320), size=st.integers(0, 40))
+@example(text="0" * 34 + "x", column=36, size=0)
 def test_any_source_line_can_be_shown(width: int, text: str, column: int, size: int) -> None:
     problem = Problem(code="TR104", message="x", where=span(text, column, column + size))
     lines = render_problem(problem, terminal(width))
