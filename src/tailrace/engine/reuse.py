@@ -50,6 +50,8 @@ class Reuse:
     pending: Mapping[str, Pending] = field(default_factory=dict)
     decisions: Mapping[str, str] = field(default_factory=dict)
     """Path of a switch or race that ended, and the key of the branch it took."""
+    span_id: str = ""
+    """Of the span of the run that this one goes on with."""
 
     def value(self, path: str) -> tuple[Any, Extra, str] | None:
         """Return (output, extra, run id) of a finished node.

@@ -104,6 +104,7 @@ class Run(Running):
                 request.generation,
                 snapshot(self.plan.policy),
                 request.fingerprints,
+                "" if request.reuse is None else request.reuse.span_id,
             )
         )
         self.next_span()

@@ -122,6 +122,8 @@ class RunStarted(Record, frozen=True, array_like=True, tag=1):
     """Snapshot of the flow's policy."""
     fingerprints: bytes = b""
     """JSON object of the fingerprint of each node's code and definition, by static path."""
+    resumed_span: str = ""
+    """Id of the span of the run ``resumed_from``."""
 
 
 class ShapeDeclared(Record, frozen=True, array_like=True, tag=2):

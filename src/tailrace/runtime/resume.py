@@ -64,6 +64,7 @@ def load_reuse(reader: LineageReader, run_id: str) -> Reuse:
     stored: dict[str, Stored] = {}
     decisions: dict[str, str] = {}
     pending: dict[str, Pending] = {}
+    root = ""
     for run, trace in reversed(list(_lineage(reader, run_id))):
         gone = _taken_back(reader.inputs(RunId(run)))
         if gone:
@@ -73,7 +74,8 @@ def load_reuse(reader: LineageReader, run_id: str) -> Reuse:
                 stored[kept.path] = Stored(run, kept.codec, kept.body, kept.extra)
         decisions.update(_decisions(trace.spans))
         pending = dict(_pending(trace.spans))
-    return Reuse(run_id, stored, pending, decisions)
+        root = trace.spans[0].span_id
+    return Reuse(run_id, stored, pending, decisions, root)
 
 
 def without(found: Mapping[str, T], gone: Collection[str]) -> dict[str, T]:

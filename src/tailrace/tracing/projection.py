@@ -172,6 +172,8 @@ class Projection:
         attributes: dict[str, Any] = {"tailrace.run.id": record.run_id}
         if record.resumed_from:
             attributes["tailrace.resumed_from"] = record.resumed_from
+        if record.resumed_span:
+            attributes["tailrace.resumed_from_span"] = record.resumed_span
         if record.lineage:
             attributes["tailrace.lineage"] = record.lineage
         if record.letter:

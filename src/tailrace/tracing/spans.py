@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from tailrace.model.ids import RunId, SpanId, span_id
 from tailrace.model.journal import AnyRecord, RunFinished
-from tailrace.model.span import Checkpoint, RunSummary, Span, SpanEvent, Trace
+from tailrace.model.span import Checkpoint, RunSummary, Span, SpanEvent, SpanLink, Trace
 from tailrace.model.states import RunStatus, SpanType
 from tailrace.tracing.projection import INTERRUPTED, Projection
 from tailrace.tracing.state import Changes, EventAdded, RunState, SpanState
@@ -38,8 +39,18 @@ def to_span(state: SpanState, run: RunState) -> Span:
         status=state.status,
         message=state.message,
         attributes=attributes,
+        links=_links(attributes) if shape.type is SpanType.RUN else [],
         dropped_events=state.dropped,
     )
+
+
+def _links(attributes: dict[str, Any]) -> list[SpanLink]:
+    """Return the link to the run that this one goes on with."""
+    span = attributes.get("tailrace.resumed_from_span")
+    if span is None:
+        return []
+    trace_id = RunId(attributes["tailrace.resumed_from"])
+    return [SpanLink(trace_id=trace_id, span_id=SpanId(span))]
 
 
 def to_event(event: EventAdded) -> SpanEvent:

@@ -87,6 +87,9 @@ def test_what_has_finished_is_not_run_again_and_gives_what_it_gave(
     assert world.done == ["first", "second", "--", "second"]
     spans = {span.name: span for span in store.trace(resumed.run_id).spans}
     assert "tailrace.reused_from" in spans["node first"].attributes
+    [link] = spans["run two"].links
+    [old, *_] = store.trace(link.trace_id).spans
+    assert (old.name, old.span_id) == ("run two", link.span_id)
     assert "tailrace.reused_from" not in spans["node second"].attributes
 
 
