@@ -170,7 +170,7 @@ def _stored(bench: Bench) -> Iterator[Row]:
         log.record([broken.failure(next(some)) for _ in range(_BATCH)])
 
     store(every)
-    with _same_rows(every.path, bench.folder / "rows.db") as insert:
+    with _same_rows(every.path, bench.folder / "same_rows.db") as insert:
         works: list[limits.Work] = [partial(store, every), partial(store, few), insert]
         *taken, raw = medians(works, repeat=count // _BATCH - 2)
     named = ((every, "each with a record"), (few, f"{flood} records a minute"))
