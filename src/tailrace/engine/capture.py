@@ -97,6 +97,9 @@ class OutputCapture:
         self._users = 0
         self._handler: _SpanHandler | None = None
         self._tees: tuple[_Tee, _Tee] | None = None
+        # Never freed: ``print`` holds the stream by a borrowed reference while it writes to it, and
+        # a thread that a task has started may be doing just that when the capture ends.
+        self._kept: tuple[_Tee, _Tee] | None = None
 
     def __enter__(self) -> Self:
         with self._lock:
@@ -128,8 +131,14 @@ class OutputCapture:
         self._handler = _SpanHandler()
         logging.getLogger().addHandler(self._handler)
         logging.getLogger(LOGGER_NAME).setLevel(logging.DEBUG)
-        self._tees = (_Tee("stdout", sys.stdout), _Tee("stderr", sys.stderr))
-        sys.stdout, sys.stderr = self._tees
+        if self._kept is None:
+            self._kept = (_Tee("stdout", sys.stdout), _Tee("stderr", sys.stderr))
+        out, err = self._tees = self._kept
+        if sys.stdout is not out:
+            out.original = sys.stdout
+        if sys.stderr is not err:
+            err.original = sys.stderr
+        sys.stdout, sys.stderr = out, err
 
     def _remove(self) -> None:
         if self._handler is not None:
