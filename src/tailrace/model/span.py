@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,9 +32,24 @@ class SpanLink:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstrumentationScope:
+    """The library that made a span."""
+
+    name: str = ""
+    version: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+NO_SCOPE = InstrumentationScope()
+
+
 @dataclass(slots=True, kw_only=True)
 class Span:
-    """One span. ``end_ns`` is None while it is open. ``name`` is the full name (``node clean``)."""
+    """One span. ``end_ns`` is None while it is open. ``name`` is the full name (``node clean``).
+
+    ``resource`` and ``scope`` are shared by many spans and never changed.
+    """
 
     trace_id: RunId
     span_id: SpanId
@@ -49,6 +65,11 @@ class Span:
     events: list[SpanEvent] = field(default_factory=list)
     links: list[SpanLink] = field(default_factory=list)
     dropped_events: int = 0
+    resource: Mapping[str, Any] = field(default_factory=dict)
+    """Attributes of the program that made the span; ``service.name`` of a run is its flow."""
+    scope: InstrumentationScope = NO_SCOPE
+    trace_state: str = ""
+    """W3C ``tracestate``, as it came."""
 
     @property
     def duration_ns(self) -> int | None:

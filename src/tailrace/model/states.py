@@ -49,6 +49,7 @@ class SpanStatus(StrEnum):
 class SpanKind(StrEnum):
     """OpenTelemetry span kind."""
 
+    UNSPECIFIED = "unspecified"
     INTERNAL = "internal"
     SERVER = "server"
     CLIENT = "client"

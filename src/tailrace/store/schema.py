@@ -17,6 +17,15 @@ appearance.
 recorded under it. A checkpoint whose codec begins with ``file:`` holds the reference to a file
 beside the database; those few stand in an index of their own, by which such files are counted.
 
+Traces from elsewhere come in batches (``foreign_batch.id`` is ``trace << 28 | number``), each a
+MessagePack array of ``StoredSpan``. Traces that are over are sealed into segments: columns that
+queries are evaluated over. ``segment`` of a run or a foreign trace names it (0: not yet), ``place``
+the number of the trace in it. The rows of a run stay as they are; the batches of a foreign trace
+become one compressed ``foreign_body``. ``segment_dead`` names the traces of a segment that are gone
+from it, because they were deleted or because more of their spans came. ``start`` and ``"end"`` of a
+segment are those of the earliest and the latest of the starts of its traces; columns ``least`` and
+``most`` bound the values of a column where it is of one type.
+
 Deleting a run deletes all rows of it: by a trigger over key ranges, so in every program, whatever
 its ``PRAGMA foreign_keys``, and without an index on each table. The foreign keys are declared all
 the same; ``PRAGMA foreign_key_check`` verifies them.
@@ -372,5 +381,79 @@ WHERE codec >= 'file:' AND codec < 'file;'""",
   DELETE FROM failure WHERE run = old.no;
 END""",
 )
-STEPS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4 = (
+    "CREATE TABLE resource (id INTEGER PRIMARY KEY, body TEXT NOT NULL UNIQUE)",
+    "CREATE TABLE scope (id INTEGER PRIMARY KEY, body TEXT NOT NULL UNIQUE)",
+    """CREATE TABLE segment (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  traces INTEGER NOT NULL,
+  spans INTEGER NOT NULL,
+  start INTEGER NOT NULL,
+  "end" INTEGER NOT NULL,
+  longest INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  dead INTEGER NOT NULL DEFAULT 0
+)""",
+    'CREATE INDEX segment_end ON segment ("end")',
+    """CREATE TABLE segment_column (
+  id INTEGER PRIMARY KEY,
+  segment INTEGER NOT NULL REFERENCES segment (id),
+  owner TEXT NOT NULL,
+  name TEXT NOT NULL,
+  type TEXT NOT NULL,
+  least,
+  most,
+  body BLOB NOT NULL,
+  UNIQUE (segment, owner, name, type)
+)""",
+    """CREATE TABLE segment_dead (
+  segment INTEGER NOT NULL REFERENCES segment (id),
+  trace INTEGER NOT NULL,
+  PRIMARY KEY (segment, trace)
+) WITHOUT ROWID""",
+    "ALTER TABLE run ADD COLUMN segment INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE run ADD COLUMN place INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX run_unsealed ON run (no) WHERE segment = 0",
+    """CREATE TABLE foreign_trace (
+  no INTEGER PRIMARY KEY AUTOINCREMENT,
+  trace_id TEXT NOT NULL UNIQUE,
+  start INTEGER NOT NULL,
+  "end" INTEGER NOT NULL,
+  spans INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  root_name TEXT NOT NULL,
+  root_service TEXT NOT NULL,
+  updated INTEGER NOT NULL,
+  batches INTEGER NOT NULL DEFAULT 0,
+  segment INTEGER NOT NULL DEFAULT 0,
+  place INTEGER NOT NULL DEFAULT 0
+)""",
+    "CREATE INDEX foreign_trace_start ON foreign_trace (start)",
+    "CREATE INDEX foreign_trace_unsealed ON foreign_trace (no) WHERE segment = 0",
+    """CREATE TABLE foreign_batch (
+  id INTEGER PRIMARY KEY,
+  trace INTEGER AS (id >> 28) VIRTUAL REFERENCES foreign_trace (no),
+  body BLOB NOT NULL
+)""",
+    """CREATE TABLE foreign_body (
+  trace INTEGER PRIMARY KEY REFERENCES foreign_trace (no),
+  body BLOB NOT NULL
+)""",
+    """CREATE TRIGGER foreign_trace_deleted AFTER DELETE ON foreign_trace BEGIN
+  DELETE FROM foreign_batch WHERE id BETWEEN old.no << 28 AND ((old.no + 1) << 28) - 1;
+  DELETE FROM foreign_body WHERE trace = old.no;
+  INSERT OR IGNORE INTO segment_dead (segment, trace)
+    SELECT old.segment, old.place WHERE old.segment > 0;
+  UPDATE segment SET dead = dead + 1 WHERE id = old.segment;
+END""",
+    """CREATE TRIGGER run_left_segment AFTER DELETE ON run WHEN old.segment > 0 BEGIN
+  INSERT OR IGNORE INTO segment_dead (segment, trace) VALUES (old.segment, old.place);
+  UPDATE segment SET dead = dead + 1 WHERE id = old.segment;
+END""",
+    """CREATE TRIGGER segment_deleted AFTER DELETE ON segment BEGIN
+  DELETE FROM segment_column WHERE segment = old.id;
+  DELETE FROM segment_dead WHERE segment = old.id;
+END""",
+)
+STEPS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 """Statements that lead from each schema version to the next; version 0 is an empty file."""
