@@ -15,9 +15,11 @@ from typing import Any
 
 import limits
 import shapes
+from distributed import distributed
 from failures import failures
 from resume import resumes
 from row import Row, least, medians
+from search import searches
 from tailrace import Flow
 from tailrace.flows.compile import compile_flow
 from tailrace.model import Durability, RunId
@@ -300,4 +302,6 @@ SUITES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "failures": failures,
     "resume": resumes,
     "processes": processes,
+    "search": searches,
+    "distributed": distributed,
 }

@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from effort import times
+from jetstream_server import nats_prefix, nats_server, own_nats_server
+
+__all__ = ["nats_prefix", "nats_server", "own_nats_server"]
+
+# No time of a loaded machine is a fault.
+settings.register_profile(
+    "effort",
+    max_examples=times(50),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("effort")
+# Else each of the hundreds of processes that tests start compiles the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,3 +38,23 @@ def _signals_that_arrive() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+MakeDisk = Callable[[int], Path]
+
+
+@pytest.fixture
+def make_disk(tmp_path: Path) -> Iterator[MakeDisk]:
+    """Mount a file system of so many megabytes that can be filled up, and unmount it afterwards."""
+    disk = tmp_path / "disk"
+
+    def make(megabytes: int) -> Path:
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(disk)]
+        if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+            pytest.skip("only root may mount a small disk, and not everywhere")
+        return disk
+
+    yield make
+    if disk.is_mount():
+        subprocess.run(["umount", "-l", str(disk)], check=True)

@@ -5,10 +5,12 @@ Names are loaded when first used, so importing the package costs almost nothing.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tailrace.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from tailrace.compat.flujo import SQLiteBackend, StateManager, TraceManager
     from tailrace.errors import (
         DefinitionError,
         PolicyValidationError,
@@ -50,69 +52,79 @@ if TYPE_CHECKING:
     from tailrace.runtime.config import RuntimeConfig
     from tailrace.runtime.events import emit, emit_with_retry, get_resilient_stream
     from tailrace.runtime.replay import Replay
-    from tailrace.store import SqliteTraceReader
+    from tailrace.store import SQLiteTracer, SQLiteTraceReader, SqliteTraceReader
+    from tailrace.tracing.composite import CompositeTracer
     from tailrace.tracing.console import ConsoleTracer
+    from tailrace.tracing.otel_tracer import OtelTracer
     from tailrace.tracing.redact import Secret
 
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "ConsoleTracer": "tailrace.tracing.console",
-    "Context": "tailrace.model",
-    "DefinitionError": "tailrace.errors",
-    "ErrorCategory": "tailrace.model",
-    "FailureSnapshot": "tailrace.model",
-    "FailureTelemetry": "tailrace.failures.telemetry",
-    "FailureTelemetryObservationConfig": "tailrace.failures.telemetry",
-    "Flow": "tailrace.flow",
-    "FlowRuntime": "tailrace.runtime",
-    "LoggingFailureTelemetry": "tailrace.failures.telemetry",
-    "LoopFrame": "tailrace.model",
-    "NoopFailureTelemetry": "tailrace.failures.telemetry",
-    "OnError": "tailrace.model",
-    "Permanent": "tailrace.failures",
-    "Policy": "tailrace.model",
-    "PolicyValidationError": "tailrace.errors",
-    "PolicyValidator": "tailrace.policy",
-    "Replay": "tailrace.runtime.replay",
-    "ResilientEventStream": "tailrace.events",
-    "Retry": "tailrace.model",
-    "RetryPolicy": "tailrace.policy",
-    "RingBufferFailureTelemetry": "tailrace.failures.telemetry",
-    "RootEscalationSink": "tailrace.failures.telemetry",
-    "Routing": "tailrace.model",
-    "Rule": "tailrace.model.rule",
-    "RunCancelled": "tailrace.errors",
-    "RunError": "tailrace.errors",
-    "RunFailed": "tailrace.errors",
-    "RunHandle": "tailrace.runtime",
-    "RunOptions": "tailrace.runtime",
-    "RunResult": "tailrace.runtime",
-    "RuntimeConfig": "tailrace.runtime.config",
-    "RuntimeExecutionReport": "tailrace.model.report",
-    "Secret": "tailrace.tracing.redact",
-    "Span": "tailrace.model",
-    "SqliteTraceReader": "tailrace.store",
-    "StoreError": "tailrace.errors",
-    "TailraceError": "tailrace.errors",
-    "Task": "tailrace.flows.python",
-    "TelemetryContext": "tailrace.failures.telemetry",
-    "Trace": "tailrace.model",
-    "Transient": "tailrace.failures",
-    "emit": "tailrace.runtime.events",
-    "emit_with_retry": "tailrace.runtime.events",
-    "foreach": "tailrace.flows.python",
-    "get_resilient_stream": "tailrace.runtime.events",
-    "repeat": "tailrace.flows.python",
-    "route": "tailrace.flows.python",
-    "subflow": "tailrace.flows.python",
-    "switch": "tailrace.flows.python",
-    "task": "tailrace.flows.python",
-    "until": "tailrace.flows.python",
+    "CompositeTracer": "tracing.composite",
+    "ConsoleTracer": "tracing.console",
+    "Context": "model",
+    "DefinitionError": "errors",
+    "ErrorCategory": "model",
+    "FailureSnapshot": "model",
+    "FailureTelemetry": "failures.telemetry",
+    "FailureTelemetryObservationConfig": "failures.telemetry",
+    "Flow": "flow",
+    "FlowRuntime": "runtime",
+    "LoggingFailureTelemetry": "failures.telemetry",
+    "LoopFrame": "model",
+    "NoopFailureTelemetry": "failures.telemetry",
+    "OnError": "model",
+    "OtelTracer": "tracing.otel_tracer",
+    "Permanent": "failures",
+    "Policy": "model",
+    "PolicyValidationError": "errors",
+    "PolicyValidator": "policy",
+    "Replay": "runtime.replay",
+    "ResilientEventStream": "events",
+    "Retry": "model",
+    "RetryPolicy": "policy",
+    "RingBufferFailureTelemetry": "failures.telemetry",
+    "RootEscalationSink": "failures.telemetry",
+    "Routing": "model",
+    "Rule": "model.rule",
+    "RunCancelled": "errors",
+    "RunError": "errors",
+    "RunFailed": "errors",
+    "RunHandle": "runtime",
+    "RunOptions": "runtime",
+    "RunResult": "runtime",
+    "RuntimeConfig": "runtime.config",
+    "RuntimeExecutionReport": "model.report",
+    "SQLiteBackend": "compat.flujo",
+    "SQLiteTraceReader": "store",
+    "SQLiteTracer": "store",
+    "Secret": "tracing.redact",
+    "Span": "model",
+    "SqliteTraceReader": "store",
+    "StateManager": "compat.flujo",
+    "StoreError": "errors",
+    "TailraceError": "errors",
+    "Task": "flows.python",
+    "TelemetryContext": "failures.telemetry",
+    "Trace": "model",
+    "TraceManager": "compat.flujo",
+    "Transient": "failures",
+    "emit": "runtime.events",
+    "emit_with_retry": "runtime.events",
+    "foreach": "flows.python",
+    "get_resilient_stream": "runtime.events",
+    "repeat": "flows.python",
+    "route": "flows.python",
+    "subflow": "flows.python",
+    "switch": "flows.python",
+    "task": "flows.python",
+    "until": "flows.python",
 }
 
 __all__ = [
+    "CompositeTracer",
     "ConsoleTracer",
     "Context",
     "DefinitionError",
@@ -126,6 +138,7 @@ __all__ = [
     "LoopFrame",
     "NoopFailureTelemetry",
     "OnError",
+    "OtelTracer",
     "Permanent",
     "Policy",
     "PolicyValidationError",
@@ -146,14 +159,19 @@ __all__ = [
     "RunResult",
     "RuntimeConfig",
     "RuntimeExecutionReport",
+    "SQLiteBackend",
+    "SQLiteTraceReader",
+    "SQLiteTracer",
     "Secret",
     "Span",
     "SqliteTraceReader",
+    "StateManager",
     "StoreError",
     "TailraceError",
     "Task",
     "TelemetryContext",
     "Trace",
+    "TraceManager",
     "Transient",
     "emit",
     "emit_with_retry",
@@ -167,15 +185,5 @@ __all__ = [
     "until",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'tailrace' has no attribute {name!r}")
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -12,11 +12,12 @@ import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tailrace.model.report import RuntimeExecutionReport
+if TYPE_CHECKING:
+    from tailrace.model.report import RuntimeExecutionReport
 
 FILE_NAME = "runtime_execution.log"
 _BLOCK = 64 * 1024

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -25,7 +26,10 @@ class Flow(Definition):
         result = flow.run(source="other.csv")
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("home",)
+
+    home: str
+    """Name of the module that was being loaded when the flow was made."""
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class Flow(Definition):
             handlers=outside,
         )
         self._take(built)
+        object.__setattr__(self, "home", _module_being_loaded())
 
     def _take(self, built: Definition) -> None:
         Definition.__init__(
@@ -200,6 +205,14 @@ class Flow(Definition):
         from tailrace.flows.views import html, tree  # noqa: PLC0415 - only in notebooks
 
         return {"text/html": html(self), "text/plain": tree(self)}
+
+
+def _module_being_loaded() -> str:
+    """Return the name of the innermost module whose own lines are being run."""
+    frame = sys._getframe(2)  # noqa: SLF001 - as ``logging`` and ``collections.namedtuple`` do
+    while frame.f_code.co_name != "<module>" and frame.f_back is not None:
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__", ""))
 
 
 _OPTIONS: dict[str, Callable[[Any], Any]] = {

@@ -5,13 +5,15 @@ Adapters: ``store`` (SQLite), ``testing`` (memory).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from tailrace.model import AnyRecord, Recalled, RunId, RunSummary, Span, Trace
 from tailrace.model.event import Event, EventCounts, EventFilter
 from tailrace.model.failure import FailureFilter, FailureGroup, FailureSnapshot
 from tailrace.model.letter import DeadLetter, RecoveryAction, Redrive, RedriveBatch
+from tailrace.model.remote import CancelRequest, Job, RunState
+from tailrace.model.search import MetricsResult, SearchResult
 
 
 class Journal(Protocol):
@@ -105,6 +107,40 @@ class TraceReader(Protocol):
 
     def close(self) -> None:
         """Release the reader."""
+        ...
+
+
+class TraceSearch(Protocol):
+    """Queries over all traces. Never blocks a writer. ``query`` is TraceQL."""
+
+    def search(
+        self,
+        query: str,
+        *,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        limit: int = 50,
+        spans_per_set: int = 3,
+    ) -> SearchResult:
+        """Return the newest traces that match; those that go on are among them.
+
+        Raises:
+            QueryError: the query is not valid, or cannot be calculated.
+        """
+        ...
+
+    def metrics(
+        self, query: str, *, since_ns: int, until_ns: int, step_ns: int | None = None
+    ) -> MetricsResult:
+        """Return series over time.
+
+        Raises:
+            QueryError: the query is not valid, or gives no metrics.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what is searched."""
         ...
 
 
@@ -274,4 +310,149 @@ class EventLog(Protocol):
 
     def purge(self, *, until_ns: int, statuses: Sequence[str] = ()) -> int:
         """Delete events older than that, in one commit; never those of open dead letters."""
+        ...
+
+
+class Delivery(Protocol):
+    """One hand-over of a run to a worker. It is settled once, by any method but ``extend``."""
+
+    @property
+    def body(self) -> bytes:
+        """The message; a ``Job`` unless somebody sent rubbish."""
+        ...
+
+    @property
+    def number(self) -> int:
+        """How often the message has been handed over, this time included."""
+        ...
+
+    @property
+    def sequence(self) -> int:
+        """Number of the message in the queue: the same each time that it is handed over."""
+        ...
+
+    async def extend(self) -> None:
+        """Keep it from being handed over again for another ack wait."""
+        ...
+
+    async def done(self) -> None:
+        """Remove the message: the state of its run is terminal, or a dead letter is stored."""
+        ...
+
+    async def give_back(self, delay: float = 0.0) -> None:
+        """Have it handed over again, to anybody, after ``delay`` seconds."""
+        ...
+
+    async def drop(self, reason: str) -> None:
+        """Remove a message that nobody can execute; its dead letter is stored."""
+        ...
+
+
+class WorkQueue(Protocol):
+    """Runs that wait for workers.
+
+    All methods raise ``TransportError`` where the queue cannot be reached: whether what was asked
+    for has happened is then not known, and asking again does no harm.
+    """
+
+    async def submit(self, job: Job) -> bool:
+        """Queue a run, at once or for ``job.run_at``; False: it was there already.
+
+        When this returns, the run will be executed; when it raises for any other reason than
+        ``TransportError``, it never will.
+        """
+        ...
+
+    async def take(self, tags: Sequence[str], *, most: int, wait: float) -> list[Delivery]:
+        """Return up to ``most`` deliveries, high priorities first, tags in turn.
+
+        Waits up to ``wait`` seconds for the first one; returns what there is as soon as there is
+        any.
+        """
+        ...
+
+    async def find(self, run_id: str) -> Job | None:
+        """Return a run that waits, or is to wait later; None: it does not."""
+        ...
+
+    async def withdraw(self, run_id: str) -> bool:
+        """Remove a run that waits; False: it does not wait (any more)."""
+        ...
+
+    async def load(self, job: Job) -> Job:
+        """Return a job with params and workflow, which may be kept beside its message.
+
+        States carry the job as it came (``Delivery.body``): it is small.
+
+        Raises:
+            NotFound: they are not there any more.
+        """
+        ...
+
+
+class RunStates(Protocol):
+    """States of runs, and their journals, written by whoever holds the claim."""
+
+    async def read(self, run_id: str) -> tuple[RunState, int] | None:
+        """Return a run's state and the sequence it was stored under; None: none is stored."""
+        ...
+
+    async def write(self, state: RunState, *, expected: int) -> int:
+        """Store a state over the one of sequence ``expected`` (0: over none); return the new one.
+
+        Raises:
+            Conflict: another one is stored by now; nothing was written.
+        """
+        ...
+
+    async def append(self, run_id: str, number: int, batch: bytes, *, claim: int) -> None:
+        """Store a batch of a run's journal while its state still has sequence ``claim``.
+
+        Raises:
+            Conflict: somebody else has claimed the run.
+        """
+        ...
+
+    async def journal(self, run_id: str) -> list[tuple[int, bytes]]:
+        """Return the stored batches of a run in order, with their numbers."""
+        ...
+
+
+class CancelRequests(Protocol):
+    """Wishes to cancel runs; they outlive everybody, and reach the worker at once."""
+
+    async def request_cancel(self, run_id: str, request: CancelRequest) -> CancelRequest:
+        """Keep the wish to cancel a run, and call its worker; the first wish of several stays."""
+        ...
+
+    async def cancel_request(self, run_id: str) -> CancelRequest | None:
+        """Return the wish to cancel a run; None: nobody has uttered it."""
+        ...
+
+    async def on_cancel(self, handler: Callable[[str, CancelRequest], None]) -> None:
+        """Have somebody told at once (run id, wish), as long as the connection stands.
+
+        Wishes uttered while it does not are not told of: look at ``cancel_request`` when a run is
+        claimed, and when the connection is back.
+        """
+        ...
+
+
+class Objects(Protocol):
+    """Payloads too large for a message, under a name made from what they hold."""
+
+    async def put(self, data: bytes, *, keep: float | None = None) -> str:
+        """Store an object for ``keep`` seconds (None: as long as runs) and return its name.
+
+        Raises:
+            TransportError: TR403, it is too large even so.
+        """
+        ...
+
+    async def get(self, name: str) -> bytes:
+        """Return what an object holds.
+
+        Raises:
+            NotFound: it has expired, or was never there.
+        """
         ...

@@ -2,16 +2,16 @@
 
 import io
 import json
-import os
 import re
+import signal
 import subprocess
-import sys
 from contextlib import chdir, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import processes
 from tailrace.cli.main import main
 
 TASKS = """
@@ -68,15 +68,7 @@ class Desk:
 
     def __call__(self, line: str, *, code: int = 0, **more: str) -> Process:
         """Run a command in a process of its own."""
-        done = subprocess.run(
-            [sys.executable, "-m", "tailrace", *line.split()],
-            cwd=self.folder,
-            env=environ() | more,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = processes.tailrace(self.folder, *line.split(), more=more)
         assert done.returncode == code, (line, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr
         return done
@@ -87,11 +79,6 @@ class Desk:
         with chdir(self.folder), redirect_stdout(out):
             assert main([*line.split(), "--json"]) == 0, line
         return json.loads(out.getvalue())
-
-
-def environ() -> dict[str, str]:
-    ours = ("TAILRACE_", "COLUMNS")  # test runners set the width of their own terminal
-    return {key: value for key, value in os.environ.items() if not key.startswith(ours)}
 
 
 @pytest.fixture
@@ -259,23 +246,10 @@ def test_failures_are_shown_while_another_process_makes_them(
     tailrace: Desk, tmp_path: Path
 ) -> None:
     tailrace("run nightly.yaml -q", code=1)
-    watch = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "tailrace",
-            "failures",
-            "watch",
-            "--interval",
-            "0.1",
-            "--count",
-            "1",
-        ],
-        cwd=tmp_path,
-        env=environ() | {"COLUMNS": "160"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    watch = processes.start(
+        tmp_path,
+        *("failures", "watch", "--interval", "0.1", "--count", "1"),
+        env=processes.environ({"COLUMNS": "160"}),
     )
     assert watch.stderr is not None
     assert watch.stderr.readline() == "watching; Ctrl-C ends it\n"
@@ -283,3 +257,17 @@ def test_failures_are_shown_while_another_process_makes_them(
     out, _ = watch.communicate(timeout=30)
     assert "ValueError: amount 3 must not be negative" in out
     assert watch.returncode == 0
+
+
+@pytest.mark.parametrize("line", ["failures watch --since 1h", "events tail --since 1h"])
+def test_ctrl_c_ends_the_following_of_a_stream_with_130(tailrace: Desk, line: str) -> None:
+    tailrace("run nightly.yaml -q", code=1)
+    tailrace("events emit deployed ci")
+    following = processes.start(tailrace.folder, *line.split())
+    assert following.stdout is not None
+    assert following.stdout.readline()
+    following.send_signal(signal.SIGINT)
+    _, err = following.communicate(timeout=30)
+    assert following.returncode == 130
+    assert err.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in err

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import processes
 
 TASKS = """
 from pathlib import Path
@@ -50,21 +51,7 @@ def commands(folder: Path) -> Run:
     """Return what runs a command in a folder with the flow."""
     (folder / "steps.py").write_text(TASKS, "utf-8")
     (folder / "flow.yaml").write_text(FLOW, "utf-8")
-    ours = ("TAILRACE_", "COLUMNS")  # test runners set the width of their own terminal
-    environ = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "tailrace", *arguments],
-            cwd=folder,
-            env=environ,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    return run
+    return partial(processes.tailrace, folder)
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import processes
 
 FLOW = """
 from pathlib import Path
@@ -63,16 +63,7 @@ class Project:
     def tailrace(
         self, *arguments: str, code: int = 0, typed: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "tailrace", *arguments],
-            cwd=self.folder,
-            env={name: value for name, value in os.environ.items() if name != "TAILRACE_DB"},
-            input=typed if typed is not None else "",
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = processes.tailrace(self.folder, *arguments, typed=typed or "")
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr or typed is not None
         return done

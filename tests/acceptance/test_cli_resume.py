@@ -6,15 +6,15 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+import processes
 from tailrace.model import RunSummary
 from tailrace.store import SqliteTraceReader
+from waiting import wait_until
 
 TASKS = """
 import os, pathlib, time
@@ -66,21 +66,15 @@ class Shop:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "tailrace", *arguments],
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return processes.start(self.folder, *arguments)
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
         """Run a command and return what it says."""
-        with self.start(*arguments) as process:
-            out, err = process.communicate(timeout=60)
-        assert process.returncode == code, out + err
-        assert "Traceback" not in out + err
-        return out + err
+        done = processes.tailrace(self.folder, *arguments)
+        said = done.stdout + done.stderr
+        assert done.returncode == code, said
+        assert "Traceback" not in said
+        return said
 
     def fail(self) -> None:
         """Run the flow, which fails at its last task."""
@@ -90,6 +84,11 @@ class Shop:
         """Mend what the last task needs, and forget what was done so far."""
         (self.folder / "mended").touch()
         (self.folder / "done").write_text("")
+
+    def change(self, old: str, new: str) -> None:
+        """Change the code of the tasks."""
+        code = (self.folder / "steps.py").read_text()
+        (self.folder / "steps.py").write_text(code.replace(old, new))
 
     def done(self) -> list[str]:
         """Return the tasks that have run."""
@@ -112,10 +111,7 @@ class Shop:
 
     def wait_for_send(self, count: int) -> None:
         """Wait until the last task has started so many times."""
-        deadline = time.monotonic() + 30
-        while self.done().count("send") < count:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        wait_until(lambda: self.done().count("send") >= count, f"send has started {count} times")
 
     def sql(self, statement: str, *values: str) -> None:
         """Change the store behind everybody's back."""
@@ -182,10 +178,9 @@ def test_a_running_run_is_refused_and_of_two_resumes_at_once_one_wins(shop: Shop
     (shop.folder / "hang").touch()
     both = [shop.start("resume", failed.run_id) for _ in range(2)]
     shop.wait_for_send(1)
-    deadline = time.monotonic() + 30
-    while all(process.poll() is None for process in both):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until(
+        lambda: any(process.poll() is not None for process in both), "one of the two has ended"
+    )
     refused = shop("resume", "@last", code=1)
     (shop.folder / "hang").unlink()
     ended = [(process.communicate(timeout=30), process.returncode) for process in both]
@@ -255,8 +250,7 @@ def test_a_param_that_is_given_differs_from_that_of_the_run(shop: Shop) -> None:
 
 def test_changed_code_is_refused_by_name_run_again_or_kept(shop: Shop) -> None:
     shop.mend()
-    code = (shop.folder / "steps.py").read_text()
-    (shop.folder / "steps.py").write_text(code.replace("load[drop:]", "load[drop + 1:]"))
+    shop.change("load[drop:]", "load[drop + 1:]")
     refused = shop("resume", code=1)
     assert "clean (changed)" in refused
     assert "TR310" in refused
@@ -266,10 +260,20 @@ def test_changed_code_is_refused_by_name_run_again_or_kept(shop: Shop) -> None:
     assert shop.done() == ["clean", "send"]
 
 
+def test_changed_code_is_seen_under_a_version_that_was_pinned(shop: Shop) -> None:
+    (shop.folder / "tailrace.toml").write_text('[failures]\ncode_version = "v1"\n')
+    shop.fail()
+    shop.change("load[drop:]", "load[drop + 1:]")
+    assert "clean (changed)" in shop("resume", code=1)
+    shop.fail()
+    shop.mend()
+    assert "4 rows to" in shop("resume")
+    assert shop.done() == ["send"]
+
+
 def test_changed_code_may_be_reused_by_force(shop: Shop) -> None:
     shop.mend()
-    code = (shop.folder / "steps.py").read_text()
-    (shop.folder / "steps.py").write_text(code.replace("load[drop:]", "load[drop + 1:]"))
+    shop.change("load[drop:]", "load[drop + 1:]")
     assert "5 rows to" in shop("resume", "--force")
     assert shop.done() == ["send"]
 
@@ -297,11 +301,16 @@ def test_a_checkpoint_that_is_damaged_makes_its_node_run_again_and_the_trace_say
     assert "cannot be reused" in said
 
 
-def test_a_checkpoint_that_is_gone_makes_its_node_run_again(shop: Shop) -> None:
+def test_a_checkpoint_that_is_gone_makes_its_node_run_again_and_the_trace_says_why(
+    shop: Shop,
+) -> None:
     shop.mend()
     shop.sql("DELETE FROM checkpoint WHERE id & 268435455 = 4")
     assert "5 rows to" in shop("resume")
     assert shop.done() == ["clean", "send"]
+    said = " ".join(shop("trace", "show", "@last", "--format", "json").split())
+    assert "cannot be reused" in said
+    assert "somebody has deleted it from the store" in said
 
 
 def test_the_next_run_says_that_the_last_one_failed_and_how_to_go_on_with_it(shop: Shop) -> None:

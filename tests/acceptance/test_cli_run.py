@@ -6,10 +6,14 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+import processes
+from waiting import wait_until
 
 TASKS = """
 import os, sys, time
@@ -82,26 +86,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tailrace(folder: Path) -> Run:
-    def run(
-        *arguments: str, environ: Mapping[str, str] | None = None, stdin: str | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "tailrace", *arguments],
-            cwd=folder,
-            env=clean_environ() | dict(environ or {}),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    return run
-
-
-def clean_environ() -> dict[str, str]:
-    ours = ("TAILRACE_", "GITHUB_")
-    return {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    return partial(processes.tailrace, folder)
 
 
 def test_standard_output_carries_the_result_and_nothing_else(tailrace: Run) -> None:
@@ -133,7 +118,7 @@ def test_params_come_from_the_command_line_and_from_a_context(tailrace: Run, fol
         done = tailrace("run", "good.yaml", *arguments)
         assert json.loads(done.stdout)["total"] == total, (arguments, done.stderr)
     assert (
-        json.loads(tailrace("run", "good.yaml", "-c", "-", stdin='{"n": 2}').stdout)["total"] == 1
+        json.loads(tailrace("run", "good.yaml", "-c", "-", typed='{"n": 2}').stdout)["total"] == 1
     )
 
 
@@ -226,30 +211,16 @@ def test_a_run_that_takes_too_long_exits_124(tailrace: Run) -> None:
 def test_a_signal_cancels_the_run_and_exits_130(
     folder: Path, tailrace: Run, number: signal.Signals
 ) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tailrace", "run", "hanging.yaml"],
-        cwd=folder,
-        env=clean_environ(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = processes.start(folder, "run", "hanging.yaml")
     assert process.stderr is not None
     assert process.stderr.readline().startswith("fetching")
-    wait_for(folder / "started", process)
+    wait_until((folder / "started").exists, "the task runs", process=process)
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert "Traceback" not in out + err
     listed = json.loads(tailrace("trace", "list", "--json").stdout)
     assert [run["status"] for run in listed] == ["CANCELLED"]
-
-
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    """Wait until the task has made its file; the test's own time limit ends a hang."""
-    while not path.exists():
-        assert process.poll() is None
-        os.sched_yield()
 
 
 @pytest.mark.parametrize(
@@ -284,7 +255,7 @@ def test_broken_settings_exit_4(tailrace: Run, folder: Path) -> None:
 
 def test_github_gets_an_annotation_and_a_summary(tailrace: Run, folder: Path) -> None:
     environ = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
-    done = tailrace("run", "bad.yaml", environ=environ)
+    done = tailrace("run", "bad.yaml", more=environ)
     assert "::error title=TR301::flow failed at node last" in done.stderr
     assert "bad row 17" in (folder / "summary.md").read_text("utf-8")
 
@@ -292,7 +263,11 @@ def test_github_gets_an_annotation_and_a_summary(tailrace: Run, folder: Path) ->
 def test_a_failing_run_keeps_its_exit_code_when_its_reader_goes_away(folder: Path) -> None:
     script = f"{sys.executable} -m tailrace run bad.yaml | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(
-        ["bash", "-c", script], cwd=folder, env=clean_environ(), capture_output=True, check=False
+        ["bash", "-c", script],
+        cwd=folder,
+        env=processes.environ(),
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
@@ -303,7 +278,7 @@ def test_watch_redraws_the_tree_on_a_terminal_and_leaves_the_last_frame(folder: 
     process = subprocess.Popen(
         [sys.executable, "-m", "tailrace", "run", "good.yaml", "--watch"],
         cwd=folder,
-        env=clean_environ() | {"TERM": "xterm", "COLUMNS": "80"},
+        env=processes.environ() | {"TERM": "xterm", "COLUMNS": "80"},
         stdout=subprocess.PIPE,
         stderr=slave,
     )

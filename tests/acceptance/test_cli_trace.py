@@ -5,9 +5,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+import processes
 
 TASKS = '''
 import logging
@@ -50,21 +53,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def tailrace(tmp_path: Path) -> Run:
     (tmp_path / "steps.py").write_text(TASKS, "utf-8")
     (tmp_path / "flow.yaml").write_text(FLOW, "utf-8")
-    ours = ("TAILRACE_", "COLUMNS")  # test runners set the width of their own terminal
-    environ = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "tailrace", *arguments],
-            cwd=tmp_path,
-            env=environ,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    return run
+    return partial(processes.tailrace, tmp_path)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from processes import tailrace
 from tailrace import Flow
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,18 +28,6 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for variable in [name for name in os.environ if name.startswith(("TAILRACE_", "GITHUB_"))]:
         monkeypatch.delenv(variable)
     return tmp_path
-
-
-def tailrace(desk: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tailrace", *arguments],
-        cwd=desk,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def run(desk: Path, flow: str, *options: str, code: int = 0) -> dict[str, Any]:

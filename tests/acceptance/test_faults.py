@@ -9,15 +9,17 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from effort import times
+from processes import start, tailrace
 from tailrace.model import RunStatus
 from tailrace.store import SqliteTraceReader
+from waiting import wait_until
 
 FLOW = """
 import sys, time
@@ -69,13 +71,13 @@ def read_reported(stream: Iterator[str]) -> list[str]:
     return [line.strip() for line in stream if line.endswith("\n")]
 
 
-@pytest.mark.parametrize("part", range(5))
+@pytest.mark.parametrize("part", range(times(2)))
 def test_what_was_reported_finished_survives_sigkill_at_random_instants(
     part: int, tmp_path: Path
 ) -> None:
     rng = random.Random(part)
     program = script(tmp_path, items=3_000, concurrency=1 + 3 * (part % 2))
-    for trial in range(10):
+    for trial in range(8):
         db = tmp_path / f"{trial}.db"
         with subprocess.Popen(
             [sys.executable, program, db], stdout=subprocess.PIPE, text=True
@@ -235,22 +237,11 @@ def test_whatever_a_task_raises_is_a_failure_with_its_type(
         f"  bad: {{callable: 'odd_tasks:bad', isolation: {isolation}}}\n"
         "flow: {graph: bad}\n"
     )
-    ended = command(tmp_path, "run", "flow.yaml", "--no-diary")
+    ended = tailrace(tmp_path, "run", "flow.yaml", "--no-diary")
     assert ended.returncode == 1, ended.stderr
     assert "failed_node: bad" in ended.stdout
     assert re.search(rf"reason: .*{expected}", ended.stdout), ended.stdout
     assert "Traceback" not in ended.stdout + ended.stderr
-
-
-def command(folder: Path, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tailrace", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
 
 
 def write_flow(folder: Path, code: str, graph: str, **tasks: str) -> None:
@@ -270,10 +261,10 @@ def test_a_child_that_dies_is_a_failure_and_the_run_goes_on(tmp_path: Path) -> N
         "policy: {on_error: {action: continue, value: rescued}}}",
         after="{callable: 'my_tasks:after'}",
     )
-    ended = command(tmp_path, "run", "flow.yaml", "--json")
+    ended = tailrace(tmp_path, "run", "flow.yaml", "--json")
     assert ended.returncode == 0, ended.stderr
     assert "rescued" in ended.stdout
-    shown = command(tmp_path, "trace", "show", "@last").stdout
+    shown = tailrace(tmp_path, "trace", "show", "@last").stdout
     assert "exit code 7" in shown
 
 
@@ -285,7 +276,7 @@ def test_a_hung_child_is_killed_at_its_timeout(tmp_path: Path) -> None:
         "hang",
         hang="{callable: 'my_tasks:hang', isolation: process, policy: {timeout: 1s}}",
     )
-    ended = command(tmp_path, "run", "flow.yaml")
+    ended = tailrace(tmp_path, "run", "flow.yaml")
     assert ended.returncode == 1
     assert "TimeoutError" in ended.stdout
     child = int((tmp_path / "pid").read_text())
@@ -302,9 +293,9 @@ def test_a_result_that_cannot_be_encoded_does_not_stop_the_run(tmp_path: Path) -
         make="{callable: 'my_tasks:make'}",
         use="{callable: 'my_tasks:use'}",
     )
-    ended = command(tmp_path, "run", "flow.yaml", "--json")
+    ended = tailrace(tmp_path, "run", "flow.yaml", "--json")
     assert ended.returncode == 0, ended.stderr
-    shown = command(tmp_path, "trace", "show", "@last", "--format", "json").stdout
+    shown = tailrace(tmp_path, "trace", "show", "@last", "--format", "json").stdout
     assert "lock" in shown
 
 
@@ -315,7 +306,7 @@ def test_ten_megabytes_of_output_are_bounded_in_the_trace(tmp_path: Path) -> Non
         "chatty",
         chatty="{callable: 'my_tasks:chatty'}",
     )
-    ended = command(tmp_path, "run", "flow.yaml", "--quiet")
+    ended = tailrace(tmp_path, "run", "flow.yaml", "--quiet")
     assert ended.returncode == 0, ended.stderr[-500:]
     assert sum(file.stat().st_size for file in (tmp_path / ".tailrace").glob("*.db*")) < 3_000_000
 
@@ -329,25 +320,7 @@ def test_threads_a_task_starts_do_not_keep_the_run_from_ending(tmp_path: Path) -
         "spawn",
         spawn="{callable: 'my_tasks:spawn'}",
     )
-    assert command(tmp_path, "run", "flow.yaml").returncode == 0
-
-
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tailrace", *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 30
-    event = threading.Event()
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} never appeared"
-        event.wait(0.01)
+    assert tailrace(tmp_path, "run", "flow.yaml").returncode == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -362,14 +335,14 @@ def test_a_signal_cancels_cooperatively(number: signal.Signals, tmp_path: Path) 
         never="{callable: 'my_tasks:never'}",
     )
     process = start(tmp_path, "run", "flow.yaml")
-    wait_for(tmp_path / "started")
+    wait_until((tmp_path / "started").exists, "the task runs", process=process)
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, out + err
     assert (tmp_path / "cleaned").exists()
     assert not (tmp_path / "never").exists()
     assert "Traceback" not in out + err
-    listed = command(tmp_path, "trace", "list", "--format", "json").stdout
+    listed = tailrace(tmp_path, "trace", "list", "--format", "json").stdout
     assert '"CANCELLED"' in listed
 
 
@@ -382,17 +355,19 @@ def test_a_second_signal_stops_a_task_that_ignores_the_first(tmp_path: Path) -> 
         stubborn="{callable: 'my_tasks:stubborn'}",
     )
     process = start(tmp_path, "run", "flow.yaml")
-    wait_for(tmp_path / "started")
+    wait_until((tmp_path / "started").exists, "the task runs", process=process)
     process.send_signal(signal.SIGINT)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, out + err
-    assert '"CANCELLED"' in command(tmp_path, "trace", "list", "--format", "json").stdout
+    assert '"CANCELLED"' in tailrace(tmp_path, "trace", "list", "--format", "json").stdout
 
 
-def test_a_full_disk_is_a_clear_error_and_the_store_works_again_afterwards(tmp_path: Path) -> None:
+def test_a_full_disk_is_a_clear_error_and_the_store_works_again_afterwards(
+    tmp_path: Path, make_disk: Callable[[int], Path]
+) -> None:
     db = tmp_path / "t.db"
     code = (
         "import sys\nfrom tailrace import Flow, StoreError, foreach, task\n"
@@ -406,24 +381,17 @@ def test_a_full_disk_is_a_clear_error_and_the_store_works_again_afterwards(tmp_p
         ignore = "import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         full = run_python(limited + ignore + code, db, 200)
     else:
-        disk = tmp_path / "disk"
-        disk.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True)
-        db = disk / "t.db"
+        db = make_disk(4) / "t.db"
         full = run_python(code, db, 200)
-    try:
-        assert full.stdout == "TR504\n", full.stderr
-        if os.geteuid() == 0:
-            subprocess.run(["mount", "-o", "remount,size=64m", tmp_path / "disk"], check=True)
-        again = run_python(code, db, 3)
-        assert again.stdout == "fine\n", again.stderr
-        reader = SqliteTraceReader(db)
-        statuses = [run.status for run in reader.runs()]
-        assert statuses == [RunStatus.COMPLETED, RunStatus.INTERRUPTED]
-        reader.close()
-        raw = sqlite3.connect(db)
-        assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        raw.close()
-    finally:
-        if os.geteuid() == 0:
-            subprocess.run(["umount", "-l", tmp_path / "disk"], check=True)
+    assert full.stdout == "TR504\n", full.stderr
+    if os.geteuid() == 0:
+        subprocess.run(["mount", "-o", "remount,size=64m", db.parent], check=True)
+    again = run_python(code, db, 3)
+    assert again.stdout == "fine\n", again.stderr
+    reader = SqliteTraceReader(db)
+    statuses = [run.status for run in reader.runs()]
+    assert statuses == [RunStatus.COMPLETED, RunStatus.INTERRUPTED]
+    reader.close()
+    raw = sqlite3.connect(db)
+    assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    raw.close()

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import processes
+from processes import start
+from tailrace.model.failure import FailureFilter
+from tailrace.store import SqliteFailureLog
+from waiting import wait_until
 
 TASKS = """
 import pathlib, time
@@ -50,22 +57,11 @@ def write_flow(project: Path, delay: str) -> None:
     (project / "flow.yaml").write_text(FLOW.replace("DELAY", delay))
 
 
-def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tailrace", *arguments],
-        cwd=project,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def tailrace(project: Path, *arguments: str) -> Any:
     """Run a command and return its JSON."""
-    with start(project, *arguments, "--format", "json") as process:
-        out, err = process.communicate(timeout=60)
-    assert out, err
-    return json.loads(out)
+    done = processes.tailrace(project, *arguments, "--format", "json")
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout)
 
 
 def done(project: Path) -> list[list[str]]:
@@ -73,16 +69,18 @@ def done(project: Path) -> list[list[str]]:
     return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def kill_when(project: Path, lines: int, *arguments: str) -> None:
-    """Start a command and kill it once the tasks have written so many lines."""
+def kill_when(project: Path, condition: Callable[[], object], what: str, *arguments: str) -> None:
+    """Start a command and kill it once that is true."""
     with start(project, *arguments) as process:
-        deadline = time.monotonic() + 60
-        while len(done(project)) < lines:
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        time.sleep(0.1)  # the failed attempt is committed right after the task's line
+        wait_until(condition, what, process=process)
         process.send_signal(signal.SIGKILL)
+
+
+def has_failed(project: Path) -> bool:
+    """Whether a failed attempt is in the store."""
+    db = project / ".tailrace" / "tailrace.db"
+    with closing(SqliteFailureLog(db)) as log:
+        return db.exists() and bool(log.failures(FailureFilter()))
 
 
 def test_a_process_killed_during_the_action_leaves_a_lost_failure_and_a_letter_that_can_be_redriven(
@@ -90,7 +88,7 @@ def test_a_process_killed_during_the_action_leaves_a_lost_failure_and_a_letter_t
 ) -> None:
     write_flow(project, "0s")
     (project / "hang").touch()
-    kill_when(project, 2, "run", "flow.yaml")
+    kill_when(project, lambda: len(done(project)) == 2, "second hangs", "run", "flow.yaml")
 
     [letter] = tailrace(project, "failures", "dlq", "list")
     assert (letter["reason"], letter["state"], letter["node_id"]) == (
@@ -112,7 +110,7 @@ def test_a_process_killed_during_the_action_leaves_a_lost_failure_and_a_letter_t
 def test_a_process_killed_in_a_backoff_tries_again_at_the_stored_instant(project: Path) -> None:
     write_flow(project, "4s")
     started = time.time()
-    kill_when(project, 2, "run", "flow.yaml")
+    kill_when(project, partial(has_failed, project), "second has failed", "run", "flow.yaml")
     (project / "mended").touch()
     [letter] = tailrace(project, "failures", "dlq", "list")
     tailrace(project, "failures", "dlq", "redrive", letter["dl_id"])

@@ -8,16 +8,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tailrace.errors import RunError
+from processes import start, tailrace
+from tailrace.errors import NotFound, RunError
 from tailrace.flows.load import load_definition
 from tailrace.model import RunStatus
 from tailrace.model.failure import FailureFilter
@@ -30,6 +28,7 @@ from tailrace.store import (
     SqliteRedriveLog,
     SqliteTraceReader,
 )
+from waiting import wait_until
 
 STEPS = """
 import os, time
@@ -128,8 +127,8 @@ class Shop:
         """Start a batch in a process of its own and wait until it is at that item."""
         file = self.block(item)
         order = f"wanted=FailureFilter(), actor='ann', batch_id={batch_id!r}"
-        process = self.start(f"start_batch(db, {order})")
-        wait_until((self.folder / "blocked").exists, process)
+        process = self.start(f"start_batch(db, {order}, on_stop=Path('stopping').touch)")
+        wait_until((self.folder / "blocked").exists, "a run blocks", process=process)
         return process, file
 
     def open_letters(self) -> list[DeadLetter]:
@@ -169,15 +168,6 @@ def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path)
 
 
-def wait_until(holds: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
-    deadline = time.monotonic() + 30
-    event = threading.Event()
-    while not holds():
-        assert time.monotonic() < deadline, "it never came true"
-        assert process is None or process.poll() is None, process.communicate()
-        event.wait(0.01)
-
-
 def test_after_the_fix_a_redrive_completes_and_finished_nodes_do_not_run_again(shop: Shop) -> None:
     (before,) = shop.fail()
     assert before.attempts_total == 1
@@ -208,7 +198,8 @@ def test_a_redrive_that_fails_again_leaves_generation_2_with_all_trails_and_then
             assert [failure.generation for failure in failures] == [2, 1, 0]
             assert all(failure.trail for failure in failures)
     shop.ran()
-    assert shop.redrive().counts["claimed"] == 0
+    with pytest.raises(NotFound, match="no dead letter matches"):
+        shop.redrive()
     assert shop.ran() == []
 
 
@@ -360,8 +351,8 @@ def test_ctrl_c_ends_the_letter_in_hand_and_the_batch_goes_on_later(shop: Shop) 
     shop.ran()
     process, block = shop.start_blocked(1, "b")
     process.send_signal(signal.SIGINT)
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(0.3)
+    wait_until((shop.folder / "stopping").exists, "Ctrl-C is noticed", process=process)
+    assert process.poll() is None
     block.unlink()
     _, err = process.communicate(timeout=30)
     assert process.returncode in {130, -signal.SIGINT}
@@ -370,6 +361,27 @@ def test_ctrl_c_ends_the_letter_in_hand_and_the_batch_goes_on_later(shop: Shop) 
     assert (paused.state, paused.counts["resolved"], paused.counts["claimed"]) == ("paused", 2, 2)
     continue_batch(shop.db, "b")
     assert find_batch(shop.log, "b").counts["resolved"] == 3
+
+
+def test_ctrl_c_says_what_happens_and_how_the_batch_goes_on(shop: Shop) -> None:
+    shop.fail(2)
+    shop.mend()
+    block = shop.block(0)
+    db = ("--db", str(shop.db))
+    process = start(shop.folder, "dlq", "redrive", "--all", "--batch", "b", *db)
+    wait_until((shop.folder / "blocked").exists, "a run blocks", process=process)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    assert process.stderr.readline() == "\n"
+    assert process.stderr.readline().startswith("finishing what is in hand")
+    block.unlink()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted: redrive batch b is paused" in err
+    assert "tailrace failures batches resume b" in err
+    assert "Traceback" not in err
+    ended = tailrace(shop.folder, "failures", "batches", "resume", "b", *db)
+    assert (ended.returncode, shop.open_letters()) == (0, [])
 
 
 def test_somebody_else_pauses_a_batch_and_nobody_carries_it_out_twice(shop: Shop) -> None:
@@ -437,7 +449,7 @@ def test_the_work_of_a_killed_process_is_redriven_from_where_it_stood(shop: Shop
         "from tailrace.flows.load import load_definition\n"
         "execute(load_definition(str(Path('flow.yaml').resolve())), RunOptions(db=db))"
     )
-    wait_until((shop.folder / "blocked").exists, process)
+    wait_until((shop.folder / "blocked").exists, "a run blocks", process=process)
     process.kill()
     process.communicate()
     block.unlink()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+
+from processes import tailrace
 
 TASKS = """
 import asyncio, gc, threading
@@ -33,11 +33,6 @@ async def second(first):
     loop.call_soon(done.set)
     await done.wait()
 """
-
-
-def tailrace(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tailrace", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
 
 
 def test_a_thread_a_callback_a_task_and_a_finalizer_leave_a_failure_each(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from effort import times
 from tailrace.errors import NotFound
 from tailrace.model import (
     AnyRecord,
@@ -401,7 +402,9 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=times(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(records=sequences(), cuts=st.lists(st.integers(0, 3), min_size=1))
 def test_any_records_in_any_batches_give_the_spans_of_one_fold(
@@ -437,7 +440,7 @@ def test_any_records_in_any_batches_give_the_spans_of_one_fold(
     store.close()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=times(50), deadline=None)
 @given(records=sequences(), cuts=st.lists(st.booleans(), min_size=1))
 def test_live_folding_in_any_batches_gives_the_spans_of_one_fold(
     records: list[AnyRecord], cuts: list[bool]

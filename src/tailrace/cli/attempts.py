@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from tailrace.cli.clock_text import duration, local_time, utc_time
 from tailrace.cli.database import open_reader
@@ -36,8 +36,7 @@ _COLUMNS = (
 _EVERY = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(Struct, frozen=True, kw_only=True):
     """One attempt, and its failure where it has one on record."""
 
     node: str

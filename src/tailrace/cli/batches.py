@@ -12,7 +12,7 @@ from tailrace.cli.group import command
 from tailrace.cli.json_text import compact
 from tailrace.cli.listing import DATA, FORMATS, counted, show_facts, show_listing, show_one
 from tailrace.cli.options import db_option, format_option, limit_option
-from tailrace.cli.redrive import tell_batch, tell_outcome
+from tailrace.cli.redrive import tell_batch, tell_outcome, tell_stop
 from tailrace.cli.redrive_text import (
     BATCH_COLUMNS,
     REDRIVE_COLUMNS,
@@ -144,5 +144,6 @@ def resume(batch_id: str, *, parallel: int, actor: str, db: Path | None, output:
         parallel=parallel,
         source="cli",
         watch=None if output in DATA else tell_outcome,
+        on_stop=tell_stop,
     )
     return tell_batch(batch, output)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime
 
 _NS = 1_000_000_000
-_AGO = r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)"
 _LAST_SECOND = 253_402_200_000
 """Late in the year 9999: what is beyond the calendar is shown as its end."""
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 def local_time(at_ns: int) -> str:
@@ -55,33 +52,3 @@ def duration(ns: int | None) -> str:
     if seconds < 3_600:
         return f"{seconds // 60} m {seconds % 60:02d} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} m"
-
-
-def parse_instant(text: str, *, now: datetime, end_of_day: bool = False) -> int:
-    """Return ns since the epoch for ``2h`` (ago), an ISO date or an ISO date and time.
-
-    A time without a zone is local. A date is its first moment, or with ``end_of_day`` the first of
-    the day after.
-
-    Raises:
-        ValueError: the text is none of these.
-    """
-    ago = re.fullmatch(_AGO, text.strip())
-    if ago:
-        moment = now - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])
-        return _epoch_ns(moment)
-    try:
-        day = date.fromisoformat(text.strip())
-    except ValueError:
-        return _epoch_ns(datetime.fromisoformat(text.strip()))
-    moment = datetime.combine(day + timedelta(days=end_of_day), time.min)
-    return _epoch_ns(moment)
-
-
-def _epoch_ns(moment: datetime) -> int:
-    try:
-        aware = moment.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError(str(error)) from error
-    delta = aware - datetime(1970, 1, 1, tzinfo=UTC)
-    return (delta.days * 86_400 + delta.seconds) * _NS + delta.microseconds * 1_000

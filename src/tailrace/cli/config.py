@@ -21,7 +21,7 @@ def show(output: str) -> int:
     """Show every setting, its value and its origin: default, tailrace.toml or TAILRACE_*."""
     settings = load_settings()
     rows: dict[str, tuple[Any, str]] = {
-        name: (settings.value_of(name), origin) for name, origin in settings.origins.items()
+        name: (settings.shown(name), origin) for name, origin in settings.origins.items()
     }
     rules, origin = rows["failures.rules"]
     rows["failures.rules"] = ([rule.as_table() for rule in rules], origin)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from tailrace.cli.clock_text import local_time, utc_time
 from tailrace.cli.database import database_path
 from tailrace.cli.group import command
 from tailrace.cli.json_text import pretty
+from tailrace.cli.listing import counted
 from tailrace.cli.options import db_option, format_option
 from tailrace.cli.session import current_session, finish
 from tailrace.cli.table_text import render_pairs
@@ -21,13 +24,14 @@ _STEP = 1024
 
 
 @command()
+@click.option("--tables", is_flag=True, help="Show the size of each table, too.")
 @db_option
 @format_option("text", "json")
-def stats(db: Path | None, output: str) -> int:
-    """Show what the database holds: runs, failures, dead letters, size, age."""
+def stats(*, tables: bool, db: Path | None, output: str) -> int:
+    """Show what the database holds: runs, traces, failures, dead letters, size, age."""
     from tailrace.store import inspect_store  # noqa: PLC0415 - help needs no store
 
-    found = inspect_store(database_path(db))
+    found = inspect_store(database_path(db), tables=tables)
     terminal = current_session().out
     if output == "json":
         terminal.lines([pretty(_to_dict(found))])
@@ -37,7 +41,7 @@ def stats(db: Path | None, output: str) -> int:
 
 
 def _to_dict(found: StoreStats) -> dict[str, Any]:
-    return {
+    facts = {
         "path": found.path,
         "schema": found.schema,
         "runs": found.runs,
@@ -48,6 +52,11 @@ def _to_dict(found: StoreStats) -> dict[str, Any]:
         "failure_groups": found.groups,
         "dead_letters": found.letters,
         "stream_events": found.stream_events,
+        "foreign_traces": found.foreign_traces,
+        "foreign_spans": found.foreign_spans,
+        "segments": found.segments,
+        "sealed_spans": found.sealed_spans,
+        "bytes_per_span": None if found.span_size is None else round(found.span_size, 1),
         "large_outputs": found.blobs,
         "large_output_bytes": found.blob_size,
         "size_bytes": found.size,
@@ -55,6 +64,7 @@ def _to_dict(found: StoreStats) -> dict[str, Any]:
         "first_run": None if found.first_ns is None else utc_time(found.first_ns),
         "last_run": None if found.last_ns is None else utc_time(found.last_ns),
     }
+    return facts | ({"table_bytes": dict(found.tables)} if found.tables else {})
 
 
 def _pairs(found: StoreStats) -> list[tuple[str, str]]:
@@ -69,10 +79,18 @@ def _pairs(found: StoreStats) -> list[tuple[str, str]]:
         ("failures", f"{found.failures:,} in {found.groups:,} group{'s' * (found.groups != 1)}"),
         ("dead letters", f"{found.letters:,}"),
         ("stream events", f"{found.stream_events:,}"),
+        ("other traces", _of_spans(found.foreign_traces, "trace", found.foreign_spans)),
+        ("segments", _of_spans(found.segments, "segment", found.sealed_spans)),
         ("size", f"{size_text(found.size)} ({size_text(found.free)} of it free)"),
+        ("a span takes", "-" if found.span_size is None else f"{found.span_size:,.0f} B"),
         ("first run", "-" if found.first_ns is None else local_time(found.first_ns)),
         ("last run", "-" if found.last_ns is None else local_time(found.last_ns)),
+        *((f"table {name}", size_text(size)) for name, size in found.tables.items()),
     ]
+
+
+def _of_spans(count: int, what: str, spans: int) -> str:
+    return f"{counted(count, what)} of {counted(spans, 'span')}"
 
 
 @command()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from textwrap import wrap
 from typing import Any
+
+from msgspec import Struct
 
 from tailrace.cli.clock_text import duration, local_time
 from tailrace.cli.json_text import compact, pretty
@@ -41,8 +42,7 @@ _ALIKE = 16
 _CONTEXT = 6
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(Struct, frozen=True):
     place: str
     what: str
     before: str

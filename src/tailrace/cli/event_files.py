@@ -17,7 +17,7 @@ from tailrace.cli.group import command
 from tailrace.cli.json_text import pretty
 from tailrace.cli.listing import DATA, FORMATS, counted, say, show_facts, show_one
 from tailrace.cli.options import db_option, format_option
-from tailrace.cli.output_file import open_output, write_lines
+from tailrace.cli.output_file import open_output, output_option, write_lines
 from tailrace.cli.session import current_session, finish
 from tailrace.cli.stores import event_log, failure_log
 from tailrace.model.event import EventFilter
@@ -154,12 +154,7 @@ def _pairs(report: ImportReport) -> list[tuple[str, str]]:
 
 @command()
 @event_filter_options()
-@click.option(
-    "--output",
-    "path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File to write; standard output otherwise.",
-)
+@output_option
 @click.option(
     "--format",
     "-o",

@@ -15,6 +15,7 @@ from tailrace.cli.confirm import confirm
 from tailrace.cli.database import database_path
 from tailrace.cli.event_filters import CATEGORIES, STATUSES, event_filter_options
 from tailrace.cli.event_rows import EVENT_COLUMNS, STATUS_STYLES, event_row, what_text
+from tailrace.cli.following import follow_options, show_each
 from tailrace.cli.group import command
 from tailrace.cli.json_text import compact
 from tailrace.cli.listing import DATA, FORMATS, counted, say, show_facts, show_listing
@@ -153,14 +154,7 @@ def show_event(event_id: str, *, db: Path | None, output: str) -> int:
 
 @command()
 @event_filter_options()
-@click.option(
-    "--interval",
-    type=click.FloatRange(0.05, 3600),
-    default=0.5,
-    show_default=True,
-    help="Seconds between looks.",
-)
-@click.option("--count", type=click.IntRange(min=1), help="End after this many events.")
+@follow_options("events", interval=0.5, least=0.05)
 @db_option
 @format_option("table", *DATA)
 def tail(
@@ -173,14 +167,11 @@ def tail(
       tailrace events tail --since 1h --status failed --format jsonl
     """  # noqa: D301 - \b is click's mark for lines to keep
     terminal = current_session().out
-    log = event_log(db)
-    for seen, event in enumerate(follow(log, wanted, interval=interval), 1):
-        line = compact(_event_to_dict(event)) if output in DATA else _line(event, terminal)
-        terminal.lines([line])
-        terminal.stream.flush()
-        if seen == count:
-            return 0
-    return 0
+
+    def line(event: Event) -> str:
+        return compact(_event_to_dict(event)) if output in DATA else _line(event, terminal)
+
+    return show_each(follow(event_log(db), wanted, interval=interval), line, count=count)
 
 
 def follow(log: EventLog, wanted: EventFilter, *, interval: float) -> Iterator[Event]:

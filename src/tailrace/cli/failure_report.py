@@ -16,7 +16,7 @@ from tailrace.cli.json_text import pretty
 from tailrace.cli.letter_rows import LETTER_COLUMNS, letter_row
 from tailrace.cli.letters import ALL
 from tailrace.cli.options import db_option
-from tailrace.cli.output_file import write_lines
+from tailrace.cli.output_file import output_option, write_lines
 from tailrace.cli.stores import dead_letters, failure_log
 from tailrace.cli.struct_json import failure_to_dict, struct_to_dict
 from tailrace.cli.table_text import render_markdown
@@ -26,12 +26,7 @@ from tailrace.model.letter import DeadLetter
 
 @command()
 @filter_options()
-@click.option(
-    "--output",
-    "path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File to write; standard output otherwise.",
-)
+@output_option
 @click.option(
     "--format",
     "-o",

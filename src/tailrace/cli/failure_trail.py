@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from tailrace.cli.clock_text import local_time
 from tailrace.cli.failure_rows import error_text
@@ -30,8 +30,7 @@ from tailrace.ports import DeadLetters, FailureLog
 _LETTER = "DL-"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chapter:
+class Chapter(Struct, frozen=True, kw_only=True):
     """One run of a letter's work, or one failure alone."""
 
     failure: FailureSnapshot

@@ -24,17 +24,18 @@ def pretty(value: Any) -> str:
     """Return indented JSON that keeps every script readable."""
     import json  # noqa: PLC0415 - tables and trees need none
 
-    return _spelled(json.dumps(plain(value), ensure_ascii=False, indent=2))
+    return spelled(json.dumps(plain(value), ensure_ascii=False, indent=2))
 
 
 def compact(value: Any) -> str:
     """Return JSON on one line."""
     import json  # noqa: PLC0415 - likewise
 
-    return _spelled(json.dumps(plain(value), ensure_ascii=False))
+    return spelled(json.dumps(plain(value), ensure_ascii=False))
 
 
-def _spelled(text: str) -> str:
+def spelled(text: str) -> str:
+    """Return JSON with those characters escaped that must not reach a terminal."""
     return (
         text
         if text.isascii() and "\x7f" not in text
@@ -78,6 +79,9 @@ def _object(value: Any, depth: int) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return _container(fields, depth)
+    names = getattr(type(value), "__struct_fields__", None)
+    if isinstance(names, tuple):
+        return _container({name: getattr(value, name) for name in names}, depth)
     from tailrace.tracing.summary import summarize  # noqa: PLC0415 - rarely needed
 
     return summarize(value)

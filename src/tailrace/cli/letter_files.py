@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -12,10 +13,11 @@ import msgspec
 from tailrace.cli.database import database_path
 from tailrace.cli.filters import GAVE_UP, filter_options
 from tailrace.cli.group import command
+from tailrace.cli.json_text import spelled
 from tailrace.cli.letters import ALL, STATES
 from tailrace.cli.listing import counted, say
 from tailrace.cli.options import db_option
-from tailrace.cli.output_file import write_lines
+from tailrace.cli.output_file import output_option, write_lines
 from tailrace.cli.refusal import Refusal
 from tailrace.cli.stores import dead_letters
 from tailrace.errors import NotFound
@@ -23,18 +25,16 @@ from tailrace.model.failure import FailureFilter
 from tailrace.model.letter import DeadLetter
 from tailrace.ports import DeadLetters
 
+if TYPE_CHECKING:
+    from tailrace.store import StoreLimits
+
 NOT_A_LETTER = "TR342"
 _INLINE = "inline"
 
 
 @command()
 @filter_options(states=STATES, gave_up=GAVE_UP)
-@click.option(
-    "--output",
-    "path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File to write; standard output otherwise.",
-)
+@output_option
 @db_option
 def export_letters(wanted: FailureFilter, *, path: Path | None, db: Path | None) -> int:
     """Write dead letters as JSON lines, whole, instants as nanoseconds.
@@ -47,7 +47,7 @@ def export_letters(wanted: FailureFilter, *, path: Path | None, db: Path | None)
     """  # noqa: D301 - \b is click's mark for lines to keep
     found = dead_letters(db).letters(wanted, limit=ALL)
     encode = msgspec.json.Encoder().encode
-    write_lines((encode(letter).decode() for letter in reversed(found)), path)
+    write_lines((spelled(encode(letter).decode()) for letter in reversed(found)), path)
     say(f"{counted(len(found), 'letter')} written")
     return 0
 
@@ -71,7 +71,7 @@ def import_letters(path: Path, *, dry_run: bool, db: Path | None) -> int:
     known = SqliteDeadLetters(place) if place.is_file() else None
     new = [letter for letter in found if known is None or not _is_known(letter, known)]
     if new and not dry_run:
-        SqliteFailureLog(place).record((), new)
+        SqliteFailureLog(place, limits=_limits()).record((), new)
     verb = "would be read" if dry_run else "read"
     say(f"{counted(len(new), 'letter')} {verb}, {len(found) - len(new):,} were here already")
     _warn(new)
@@ -97,6 +97,14 @@ def read_letters(lines: Sequence[str], name: str) -> Iterator[DeadLetter]:
                 hint="tailrace dlq export writes such files; those of the older program are read"
                 " by tailrace events import",
             ) from error
+
+
+def _limits() -> StoreLimits:
+    """Return the project's: among them when a letter expires that says nothing of it itself."""
+    from tailrace.runtime.stores import store_limits  # noqa: PLC0415 - not for --help
+    from tailrace.settings import load_settings  # noqa: PLC0415 - likewise
+
+    return store_limits(load_settings().failures)
 
 
 def _is_known(letter: DeadLetter, letters: DeadLetters) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tailrace.cli.advice import INSPECT, REDRIVE, advice
 from tailrace.cli.clock_text import ago, local_time
@@ -45,8 +46,7 @@ LETTER_GROUP_COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LetterGroup:
+class LetterGroup(Struct, frozen=True, kw_only=True):
     """Letters of one fingerprint."""
 
     fingerprint: str

@@ -27,7 +27,12 @@ from tailrace.cli.letter_rows import (
 )
 from tailrace.cli.listing import DATA, FORMATS, counted, say, show_listing, show_one
 from tailrace.cli.newest import LAST, newest_letter
-from tailrace.cli.options import db_option, format_option, limit_option
+from tailrace.cli.options import (
+    db_option,
+    format_option,
+    letter_server_option,
+    limit_option,
+)
 from tailrace.cli.session import current_session, finish
 from tailrace.cli.stores import dead_letters, redrive_log
 from tailrace.cli.struct_json import struct_to_dict
@@ -52,9 +57,17 @@ _SHOWN = 20
 @click.option("--fail-if", is_flag=True, help="Exit 1 when a letter matches: for cron and CI.")
 @limit_option
 @db_option
+@letter_server_option
 @format_option(*FORMATS)
 def list_letters(
-    wanted: FailureFilter, *, each: bool, fail_if: bool, limit: int, db: Path | None, output: str
+    wanted: FailureFilter,
+    *,
+    each: bool,
+    fail_if: bool,
+    limit: int,
+    db: Path | None,
+    server: str | None,
+    output: str,
 ) -> int:
     """List dead letters that are open or parked, by group; as JSON letter by letter.
 
@@ -63,13 +76,21 @@ def list_letters(
       tailrace dlq list --each --flow nightly
       tailrace dlq list --state resolved --format jsonl
     """  # noqa: D301 - \b is click's mark for lines to keep
-    found = dead_letters(db).letters(wanted, limit=ALL)
+    found = _found(wanted, db, server)
     code = finish(1 if fail_if and found else 0)
     if each or output in ("json", "jsonl"):
         _list_each(found, limit, output)
     else:
         _list_groups(found, limit, output)
     return code
+
+
+def _found(wanted: FailureFilter, db: Path | None, server: str | None) -> list[DeadLetter]:
+    if server is None:
+        return dead_letters(db).letters(wanted, limit=ALL)
+    from tailrace.cli.remote_letters import list_from  # noqa: PLC0415 - only with --server
+
+    return list_from(server, wanted)
 
 
 def _list_each(found: Sequence[DeadLetter], limit: int, output: str) -> None:
@@ -150,8 +171,9 @@ def candidates(wanted: FailureFilter, *, limit: int, db: Path | None, output: st
 @command()
 @click.argument("subject", metavar="ID")
 @db_option
+@letter_server_option
 @format_option(*FORMATS)
-def show_letter(subject: str, *, db: Path | None, output: str) -> int:
+def show_letter(subject: str, *, db: Path | None, server: str | None, output: str) -> int:
     """Show one letter with its redrives and its audit trail, or the letters of a group.
 
     ID is a letter's or a group's, or its beginning (DL- and v1: may be left out), or @last.
@@ -160,6 +182,10 @@ def show_letter(subject: str, *, db: Path | None, output: str) -> int:
       tailrace dlq show DL-01KAHV6X3Q8Z
       tailrace dlq show v1:3ac9f0d2
     """  # noqa: D301 - \b is click's mark for lines to keep
+    if server is not None:
+        from tailrace.cli.remote_letters import letter_from  # noqa: PLC0415 - only with --server
+
+        return _show_letter(letter_from(server, subject), (), (), output)
     letters = dead_letters(db)
     found = find_letters(letters, subject)
     if len(found) > 1 or subject.startswith(_FINGERPRINT):
@@ -168,6 +194,18 @@ def show_letter(subject: str, *, db: Path | None, output: str) -> int:
     letter = found[0]
     log = redrive_log(db)
     redrives, actions = log.redrives(dl_id=letter.dl_id), log.actions(letter.dl_id)
+    code = _show_letter(letter, redrives, actions, output)
+    if output == FORMATS[0]:
+        _say_next(letter)
+    return code
+
+
+def _show_letter(
+    letter: DeadLetter,
+    redrives: Sequence[Redrive],
+    actions: Sequence[RecoveryAction],
+    output: str,
+) -> int:
     terminal = current_session().out
     show_one(
         output,
@@ -175,8 +213,6 @@ def show_letter(subject: str, *, db: Path | None, output: str) -> int:
         text=lambda: _text(letter, redrives, actions, terminal),
         markdown=lambda: _markdown(letter, redrives, actions),
     )
-    if output == FORMATS[0]:
-        _say_next(letter)
     return 0
 
 

@@ -20,6 +20,8 @@ T = TypeVar("T")
 FORMATS = ("table", "json", "jsonl", "markdown")
 DATA = ("json", "jsonl")
 """The formats for programs."""
+_SHORT = 12
+"""Digits of an id that tell it from others."""
 _FACTS = (Column(title="WHAT"), Column(title="VALUE"))
 
 
@@ -94,6 +96,12 @@ def say(text: str) -> None:
     terminal = current_session().err
     dotted = text if terminal.unicode else text.replace(" · ", " - ")
     terminal.lines([terminal.style(dotted, "dim")])
+
+
+def short_id(trace_id: str) -> str:
+    """Return as much of an id as is enough to name it; ids of 64 bits begin with zeros."""
+    short = trace_id[:_SHORT]
+    return short if short.strip("0") else trace_id
 
 
 def counted(count: int, one: str, many: str = "") -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from tailrace.cli.clock_text import duration
 from tailrace.cli.terminal import Terminal
@@ -242,4 +241,4 @@ def planned_names(flow: Flow) -> list[str]:
 
 def live_terminal(terminal: Terminal) -> Terminal:
     """Return the terminal with one column less, so that a full line never wraps."""
-    return replace(terminal, width=max(20, terminal.width - 1))
+    return terminal._replace(width=max(20, terminal.width - 1))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from tailrace.cli.report_error import problem_of
 from tailrace.cli.session import current_session
 from tailrace.cli.width import clean
 from tailrace.errors import DefinitionError
@@ -56,9 +55,16 @@ def load_checked(
 
 def warn(findings: Sequence[Finding]) -> None:
     """Write each warning on one line of standard error, but no doubts about policies."""
-    terminal = current_session().err
-    for finding in findings:
-        if finding.severity is Severity.WARNING and finding.code != _DOUBTFUL_POLICY:
+    worth_it = [
+        finding
+        for finding in findings
+        if finding.severity is Severity.WARNING and finding.code != _DOUBTFUL_POLICY
+    ]
+    if worth_it:
+        from tailrace.cli.report_error import problem_of  # noqa: PLC0415 - only with a warning
+
+        terminal = current_session().err
+        for finding in worth_it:
             problem = problem_of(finding)
             label = terminal.style(f"warning[{problem.code}]", "bold yellow")
             place = f" ({problem.where})" if problem.where is not None else ""

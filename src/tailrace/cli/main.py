@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from tailrace.cli.session import Session
 from tailrace.cli.terminal import tolerate_encoding
 
 INTERRUPTED = 130
+_YOUNG = 50_000
+"""Objects made between two looks for garbage; the default of 700 looks often while importing."""
 
 _HELP = """Run a flow with one command, and see exactly what happened.
 
@@ -54,8 +57,21 @@ def root_command() -> LazyGroup:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code. Never raises for what a user can do."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run the command line and return its exit code. Never raises for what a user can do.
+
+    Without ``argv`` this is the process's own command line: it may tune the interpreter.
+    """
+    if argv is not None:
+        return _main(argv)
+    gc.set_threshold(_YOUNG)
+    try:
+        return _main(sys.argv[1:])
+    finally:
+        gc.freeze()  # nothing is gained by a last look through all modules
+
+
+def _main(argv: Sequence[str]) -> int:
+    arguments = list(argv)
     session = Session()
     tolerate_encoding()
     try:
@@ -65,8 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         return _reader_went_away(session)
-    except (KeyboardInterrupt, click.Abort):
-        return _interrupted()
+    except (KeyboardInterrupt, click.Abort) as error:
+        return _interrupted(error.__cause__ or error)
     except Exception as error:  # noqa: BLE001 - the boundary of the process
         return _failed(error, arguments, session)
     return int(code or 0)
@@ -81,10 +97,11 @@ def _failed(error: Exception, arguments: Sequence[str], session: Session) -> int
         return _reader_went_away(session)
 
 
-def _interrupted() -> int:
+def _interrupted(error: BaseException) -> int:
+    why = f": {error}" if isinstance(error, KeyboardInterrupt) and str(error) else ""
     try:
         sys.stdout.flush()
-        print("interrupted", file=sys.stderr)  # noqa: T201 - the command line's own voice
+        print(f"interrupted{why}", file=sys.stderr)  # noqa: T201 - the command line's own voice
     except OSError:
         pass  # whoever read the output is gone too
     return INTERRUPTED

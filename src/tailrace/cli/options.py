@@ -43,6 +43,13 @@ def db_option(function: F) -> F:
     )(function)
 
 
+def letter_server_option(function: F) -> F:
+    """Add ``--server URL`` to a command that reads the database here otherwise."""
+    return click.option(
+        "--server", metavar="URL", help="Of this server, rather than of the database here."
+    )(function)
+
+
 def limit_option(function: F) -> F:
     """Add ``--limit N``."""
     return click.option(
@@ -63,7 +70,7 @@ def instant(*, end_of_day: bool = False) -> Callback:
     def read(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
         from datetime import datetime  # noqa: PLC0415 - only where a time is given
 
-        from tailrace.cli.clock_text import parse_instant  # noqa: PLC0415 - likewise
+        from tailrace.model.when import parse_instant  # noqa: PLC0415 - likewise
 
         if value is None:
             return None
@@ -83,10 +90,10 @@ def instant(*, end_of_day: bool = False) -> Callback:
 
 def seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
     """Read a duration option such as ``--timeout``: a number of seconds, or ``250ms``, ``1.5m``."""
-    from tailrace.policy import parse_duration  # noqa: PLC0415 - only where one is given
-
     if value is None:
         return None
+    from tailrace.policy import parse_duration  # noqa: PLC0415 - only where one is given
+
     try:
         return parse_duration(_number(value))
     except ValueError as error:

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
+
+import click
 
 from tailrace.cli.session import current_session
+
+output_option = click.option(
+    "--output",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write; standard output otherwise.",
+)
+"""``--output``: where the results go."""
 
 
 def write_lines(lines: Iterable[str], path: Path | None) -> None:
@@ -30,11 +40,30 @@ def open_output(path: Path) -> Iterator[TextIO]:
     Raises:
         OSError: it cannot be written; what was there before is untouched.
     """
+    with (
+        _replacing(path) as part,
+        part.open("w", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        yield file
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """Open a file as ``open_output`` does, for bytes.
+
+    Raises:
+        OSError: it cannot be written; what was there before is untouched.
+    """
+    with _replacing(path) as part, part.open("wb") as file:
+        yield file
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     try:
-        with part.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            yield file
+        yield part
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -39,7 +38,7 @@ def list_plugins(output: str) -> int:
     terminal = current_session().out
     match output:
         case "json":
-            terminal.lines([pretty([asdict(report) for report in found])])
+            terminal.lines([pretty(found)])
         case "markdown":
             terminal.lines(render_markdown(_COLUMNS, [_row(report) for report in found]))
         case _ if found:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tailrace.cli.terminal import Terminal
 from tailrace.cli.width import cells, clean, cut
@@ -15,8 +14,7 @@ _TAB = "    "
 _COLORS = {"error": "bold red", "warning": "bold yellow"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(NamedTuple):
     """An error or a warning, ready to be told."""
 
     code: str

@@ -106,15 +106,20 @@ class ProgressLines:
 
     def _write(self, mark: Mark, name: str, took: str, note: str) -> None:
         terminal = self._terminal
-        sign = terminal.style(getattr(terminal.marks, mark), MARK_STYLES[mark])
-        label = pad(clean(name), _LABEL_CELLS)
-        room = max(16, terminal.width - max(cells(label), _LABEL_CELLS) - 15)
-        text = note if terminal.unicode else note.replace(" · ", " - ")
-        tail = cut(clean(text), room, ellipsis=terminal.marks.ellipsis)
-        line = f"{sign} {label} {pad(took, 9, right=True)}  {terminal.style(tail, 'dim')}"
-        terminal.lines([*([""] if self._line_is_open else []), line.rstrip()])
+        line = mark_line(terminal, mark, name, took, note)
+        terminal.lines([*([""] if self._line_is_open else []), line])
         self._line_is_open = False
         terminal.stream.flush()
+
+
+def mark_line(terminal: Terminal, mark: Mark, name: str, took: str, note: str) -> str:
+    """Return the line of a node: its sign, its name, how long it took, and what is to be said."""
+    sign = terminal.style(getattr(terminal.marks, mark), MARK_STYLES[mark])
+    label = pad(clean(name), _LABEL_CELLS)
+    room = max(16, terminal.width - max(cells(label), _LABEL_CELLS) - 15)
+    text = note if terminal.unicode else note.replace(" · ", " - ")
+    tail = cut(clean(text), room, ellipsis=terminal.marks.ellipsis)
+    return f"{sign} {label} {pad(took, 9, right=True)}  {terminal.style(tail, 'dim')}".rstrip()
 
 
 def _name(span: Span) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +17,7 @@ from tailrace.cli.group import command
 from tailrace.cli.letter_choice import choose
 from tailrace.cli.letters import STATES
 from tailrace.cli.listing import DATA, FORMATS, counted, say, show_one
-from tailrace.cli.options import db_option, format_option
+from tailrace.cli.options import db_option, format_option, letter_server_option
 from tailrace.cli.redrive_text import (
     batch_code,
     batch_lines,
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from tailrace.runtime.redrive import RerunOutcome
 
 _MODES = ("resume", "node", "new-run")
+_STOPPING = b"\nfinishing what is in hand; Ctrl-C again stops it at once\n"
 
 
 @command()
@@ -76,6 +80,7 @@ _MODES = ("resume", "node", "new-run")
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit trail.")
 @actor_option
 @db_option
+@letter_server_option
 @format_option(*FORMATS)
 def redrive_letters(
     subjects: tuple[str, ...],
@@ -83,6 +88,7 @@ def redrive_letters(
     wanted: FailureFilter,
     everything: bool,
     db: Path | None,
+    server: str | None,
     output: str,
     dry_run: bool,
     **order: Any,
@@ -98,6 +104,10 @@ def redrive_letters(
       tailrace dlq redrive DL-01KAHV6X3Q8Z --patch '{"params": {"timeout": 5}}'
       tailrace dlq redrive --class network --since 24h
     """  # noqa: D301 - \b is click's mark for lines to keep
+    if server is not None:
+        return _redrive_at(
+            server, subjects, wanted, order | {"all": everything, "dry_run": dry_run}, output
+        )
     chosen = choose(dead_letters(db), subjects, wanted, everything=everything)
     order["patch"] = _mapping(order["patch"], "--patch")
     order["policy"] = _mapping(order["policy"], "--set-policy")
@@ -110,9 +120,26 @@ def redrive_letters(
         wanted=chosen,
         source="cli",
         watch=None if output in DATA else tell_outcome,
+        on_stop=tell_stop,
         **order,
     )
     return tell_batch(batch, output)
+
+
+def _redrive_at(
+    server: str,
+    subjects: tuple[str, ...],
+    wanted: FailureFilter,
+    order: dict[str, Any],
+    output: str,
+) -> int:
+    from tailrace.cli.remote_letters import redrive_at  # noqa: PLC0415 - only with --server
+
+    if wanted != FailureFilter():
+        raise click.UsageError("with --server letters are redriven by their ids")
+    usual = {"actor": order["actor"], "parallel": 1, "stop_ratio": 1.0}
+    asked = {name: value for name, value in order.items() if usual.get(name) != value}
+    return redrive_at(server, subjects, asked, output)
 
 
 def _mapping(source: str | None, option: str) -> dict[str, Any] | None:
@@ -120,10 +147,12 @@ def _mapping(source: str | None, option: str) -> dict[str, Any] | None:
 
 
 def _show_plan(db: Path, chosen: FailureFilter, order: dict[str, Any], output: str) -> int:
-    from tailrace.runtime.redrive import plan  # noqa: PLC0415 - flows are loaded for it
+    from tailrace.runtime.redrive import nothing_matches, plan  # noqa: PLC0415 - flows are loaded for it
 
     names = ("mode", "patch", "policy", "force", "limit")
     planned = plan(db, wanted=chosen, **{name: order[name] for name in names})
+    if not planned.items:
+        raise nothing_matches()
     terminal = current_session().out
     show_one(
         output,
@@ -145,6 +174,12 @@ def tell_outcome(letter: DeadLetter, outcome: RerunOutcome) -> None:
     why = f"  {clean(outcome.message)}" if outcome.message else ""
     text = cut(f"{letter.dl_id}{run}{why}", max(20, terminal.width - 2), ellipsis=marks.ellipsis)
     terminal.lines([f"{mark} {text}"])
+
+
+def tell_stop() -> None:
+    """Write to standard error that Ctrl-C was seen; safe in a signal handler."""
+    with suppress(OSError, ValueError):
+        os.write(sys.stderr.fileno(), _STOPPING)
 
 
 def tell_batch(batch: RedriveBatch, output: str) -> int:

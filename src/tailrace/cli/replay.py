@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @command()
-@click.argument("run_id", metavar="RUN", default="@last")
+@click.argument("run_id", metavar="[RUN]", default="@last")
 @click.option("--until", metavar="NODE", help="Come no further than this node.")
 @click.option("--node", metavar="NODE", help="Show this node alone.")
 @click.option("--run", "really", is_flag=True, help="Really run the code of --node, and compare.")

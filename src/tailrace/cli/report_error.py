@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from tailrace.cli.problem_text import Problem, annotation, render_problem
 from tailrace.cli.refusal import Refusal
 from tailrace.cli.session import Session
 from tailrace.errors import (
     DefinitionError,
+    NotAllowed,
     NotFound,
     PolicyValidationError,
+    QueryError,
     RunCancelled,
     SettingsError,
     StoreError,
@@ -33,8 +35,7 @@ _LOCKED = "TR506"
 _NO_SUCH_FILE = "TR101"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorReport:
+class ErrorReport(Struct, frozen=True, kw_only=True):
     """An error as the command line tells it. ``problems`` has one entry or more."""
 
     exit_code: int
@@ -74,7 +75,11 @@ def describe_error(error: Exception) -> ErrorReport:
                 exit_code=exit_code_of(error),
                 problems=_problems(error),
                 details=error.details,
-                retryable=isinstance(error, TransportError) or error.code == _LOCKED,
+                retryable=bool(
+                    error.details.get(
+                        "retryable", isinstance(error, TransportError) or error.code == _LOCKED
+                    )
+                ),
             )
         case OSError() if error.filename is not None:
             return ErrorReport(exit_code=2, problems=(_file(error),), details={})
@@ -89,7 +94,7 @@ def exit_code_of(error: TailraceError) -> int:
             return 3
         case DefinitionError() if is_missing(error.findings):
             return 3
-        case SettingsError():
+        case SettingsError() | NotAllowed():
             return 4
         case DefinitionError():
             return 2
@@ -111,6 +116,10 @@ def is_missing(findings: Sequence[Finding]) -> bool:
 def _problems(error: TailraceError) -> tuple[Problem, ...]:
     if isinstance(error, DefinitionError) and error.findings:
         return tuple(problem_of(finding) for finding in error.findings)
+    if isinstance(error, QueryError):
+        from tailrace.cli.query_problem import query_problem  # noqa: PLC0415 - queries only
+
+        return (query_problem(error),)
     if isinstance(error, PolicyValidationError):
         return tuple(Problem(code=error.code, message=text) for text in error.errors)
     return (Problem(code=error.code, message=error.message, hint=error.hint),)

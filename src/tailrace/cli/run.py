@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -27,8 +27,7 @@ _CONTEXT = frozenset({"params", "scratch", "payload"})
 """What a context is made of."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class Wishes(NamedTuple):
     """The options of ``tailrace run`` as they were given."""
 
     target: str
@@ -55,6 +54,9 @@ class Wishes:
     nodes: tuple[str, ...]
     changes: Mapping[str, Mapping[str, Any]]
     on_change: OnChange
+    remote: bool = False
+    server: str | None = None
+    tag: str | None = None
 
 
 @command()
@@ -74,6 +76,9 @@ class Wishes:
     "--resume", metavar="RUN", help="Reuse what this run has finished (@last-failed, an id)."
 )
 @click.option("--dry-run", is_flag=True, help="Check and show the flow; run nothing.")
+@click.option("--remote", is_flag=True, help="Let a worker of a server run it; FLOW may be a name.")
+@click.option("--server", metavar="URL", help="With --remote: the server; also TAILRACE_SERVER.")
+@click.option("--tag", metavar="TAG", help="With --remote: which workers take it.")
 def run_flow(**given: Any) -> int:
     """Run a flow and show what happens.
 
@@ -84,6 +89,7 @@ def run_flow(**given: Any) -> int:
       tailrace run flow.yaml -p source=other.csv --watch
       tailrace run flow.yaml --resume @last-failed
       tailrace run flow.py --json | jq .output
+      tailrace run flow.yaml --remote
     """  # noqa: D301 - \b is click's mark for lines to keep
     from tailrace.cli.load_flow import load_flow  # noqa: PLC0415 - help needs no model
 
@@ -91,6 +97,13 @@ def run_flow(**given: Any) -> int:
     inputs, given["settings"] = _told_apart(given["settings"], resumes=bool(given["resume"]))
     wishes = Wishes(**given, changes=parse_changes(inputs), on_change=change)
     context = context_of(wishes)
+    if wishes.remote:
+        from tailrace.cli.remote_run import run_remote  # noqa: PLC0415 - only with --remote
+
+        return run_remote(context, wishes)
+    for option, value in (("--server", wishes.server), ("--tag", wishes.tag)):
+        if value:
+            raise click.UsageError(f"{option} needs --remote")
     policy = read_policy(wishes.policy)
     params = {*context["params"], *_kept_params(wishes)}
     flow = load_flow(wishes.target, params=params, override=policy, quiet=wishes.quiet)
@@ -213,6 +226,7 @@ def _options(
     view: LiveTree | ProgressLines | None,
 ) -> RunOptions:
     from tailrace.runtime import RunOptions  # noqa: PLC0415 - the engine, only when it is needed
+    from tailrace.tracing.propagation import from_environment  # noqa: PLC0415 - likewise
 
     return RunOptions(
         context=context,
@@ -221,6 +235,8 @@ def _options(
         durability=_durability(wishes),
         store=False if "none" in wishes.tracer else None,
         tracers=_tracers(wishes, view),
+        configured_tracers="none" not in wishes.tracer,
+        caller=from_environment(os.environ),
         source="cli",
         handle_signals=True,
         output_dir=wishes.output_dir,
@@ -243,6 +259,10 @@ def _tracers(wishes: Wishes, view: LiveTree | ProgressLines | None) -> tuple[Tra
         from tailrace.tracing.console import ConsoleTracer  # noqa: PLC0415 - only on request
 
         tracers.append(ConsoleTracer(current_session().err.stream))
+    if "otlp" in wishes.tracer:
+        from tailrace.runtime.tracers import named_tracers  # noqa: PLC0415 - only on request
+
+        tracers += named_tracers(["otlp"])
     return tuple(tracers)
 
 

@@ -20,8 +20,8 @@ _RUN = (
     click.option(
         "--tracer",
         multiple=True,
-        type=click.Choice(["console", "sqlite", "none"]),
-        help="sqlite (always, unless none is given); console adds a line per span.",
+        type=click.Choice(["console", "otlp", "sqlite", "none"]),
+        help="sqlite (unless none is given); console: a line per span; otlp: to a collector.",
     ),
     db_option,
     click.option(

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 
 import click
 
 from tailrace.cli.terminal import Terminal, inspect_stream
 
 
-@dataclass(slots=True)
 class Session:
     """Flags that hold for the whole invocation, and its outcome so far."""
 
-    no_color: bool = False
-    debug: bool = False
-    outcome: int = 0
-    """Exit code that is already certain; kept when the reader of stdout goes away."""
+    def __init__(self) -> None:
+        self.no_color = False
+        self.debug = False
+        self.outcome = 0
+        """Exit code that is already certain; kept when the reader of stdout goes away."""
 
     @property
     def out(self) -> Terminal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tailrace.cli.database import database_path
+from tailrace.cli.database import database_to_read
 
 if TYPE_CHECKING:
     from tailrace.store import SqliteDeadLetters, SqliteFailureLog, SqliteRedriveLog
@@ -64,7 +64,7 @@ def existing_database(db: Path | None) -> Path:
     """
     from tailrace.errors import StoreError  # noqa: PLC0415 - help needs no errors
 
-    path = database_path(db)
+    path = database_to_read(db)
     if not path.is_file():
         raise StoreError(
             f"there is no store {path}",

@@ -32,7 +32,7 @@ class GroupEntry(NamedTuple):
     """Further lines of the group's help."""
 
 
-SECTIONS = ("Run", "Write", "Inspect", "Recover", "Help")
+SECTIONS = ("Run", "Write", "Inspect", "Recover", "Distribute", "Help")
 
 _FAILURES_GUIDE = """\b
   tailrace failures groups          what hurts most this week
@@ -56,7 +56,19 @@ _EVENTS_GUIDE = """\b
   tailrace events import event_stream.jsonl   take over the files of the older program
 """
 
+_RUNS_GUIDE = """\b
+  tailrace runs list --status failed      the last changed runs that failed
+  tailrace runs watch @last               see the newest one to its end
+  tailrace runs cancel 01KA... --wait     end one
+"""
+
 GROUPS = (
+    GroupEntry("runs", "Runs of a server.", "Run", default="list", guide=_RUNS_GUIDE),
+    GroupEntry(
+        "context", "Servers under a name, saved for this user.", "Distribute", default="list"
+    ),
+    GroupEntry("admin", "Who may do what.", "Distribute"),
+    GroupEntry("admin key", "API keys of the gateway.", default="list"),
     GroupEntry("flow", "Views and other spellings of a flow.", "Write"),
     GroupEntry("policy", "Check a flow's policies and where each value comes from.", "Write"),
     GroupEntry("tasks", "The tasks a flow can use.", "Write"),
@@ -75,6 +87,8 @@ GROUPS = (
         "dlq", "Dead letters: work that gave up.", "Recover", default="list", guide=_DLQ_GUIDE
     ),
     GroupEntry("events", "The resilient event stream.", "Recover", guide=_EVENTS_GUIDE),
+    GroupEntry("server", "The HTTP gateway of distributed runs.", "Distribute"),
+    GroupEntry("worker", "Processes that execute distributed runs.", "Distribute"),
     GroupEntry("config", "Settings and where each comes from.", "Help"),
 )
 
@@ -100,11 +114,31 @@ _PROMETHEUS = "Show counts as Prometheus reads them."
 _REPORT = "Write a report of counts, groups, failures and letters."
 _EVENT = "Show one event in full."
 _IMPORT = "Take over event files of the older program."
+_TRACES_IN = "Take over spans of any OpenTelemetry program."
+_TRACE_METRICS = "Show TraceQL metrics as a table or a plot."
 _EXPORT = "Write events as the older program reads them."
 
 COMMANDS = (
     Entry("run", "run:run_flow", "Run a flow and show what happens.", "Run"),
     Entry("resume", "resume:resume_run", "Go on with a run that ended early.", "Run"),
+    Entry("up", "up:start_all", "Start NATS, gateway and workers on this machine.", "Run"),
+    Entry("submit", "submit:submit_flow", "Queue a run with a server.", "Run"),
+    Entry("runs list", "runs:list_runs", "List runs, the last changed first."),
+    Entry("runs show", "runs:show_run", "Show one run with its tasks."),
+    Entry("runs tasks", "runs:show_tasks", "Show the tasks of a run."),
+    Entry("runs watch", "runs:watch_run", "Show a run until it is over."),
+    Entry("runs cancel", "runs:cancel_runs", "Cancel runs."),
+    Entry("server status", "server_status:show_status", "Say which server is meant and how it is."),
+    Entry("worker list", "workers:list_workers", "List workers, the last seen first."),
+    Entry("worker hide", "workers:hide_workers", "Leave workers out of lists."),
+    Entry("worker unhide", "workers:unhide_workers", "Show hidden workers again."),
+    Entry("context add", "context:add_context", "Save a server under a name."),
+    Entry("context use", "context:use_context", "Make a context the current one."),
+    Entry("context list", "context:list_contexts", "List the saved contexts."),
+    Entry("context remove", "context:remove_context", "Forget a context."),
+    Entry("admin key create", "admin:create_key", "Make an API key."),
+    Entry("admin key list", "admin:list_keys", "List API keys."),
+    Entry("admin key revoke", "admin:revoke_keys", "Revoke API keys."),
     Entry("init", "init:write_first_flow", "Write a first flow to start from.", "Write"),
     Entry(
         "check", "check:check_flows", "Find what is wrong with a flow without running it.", "Write"
@@ -121,18 +155,29 @@ COMMANDS = (
     Entry("tasks show", "tasks:show", "Show a task's parameters, types and documentation."),
     Entry("plugins list", "plugins:list_plugins", "List plug-ins and the tasks they bring."),
     Entry("plugins lint", "plugins:lint", "Find plug-ins that do not work."),
+    Entry("server up", "server:up", "Start the HTTP gateway."),
+    Entry("server migrate", "server:migrate", "Make the streams what the settings say."),
     Entry("trace list", "trace:list_runs", "List runs, newest first."),
     Entry("trace show", "trace:show", "Show the spans of one run."),
     Entry("trace diff", "trace_diff:diff", "Show what differs between two runs."),
     Entry("replay", "replay:replay_run", _REPLAY, "Inspect"),
+    Entry("trace search", "trace_search:search_traces", "Find traces with TraceQL."),
+    Entry("trace metrics", "trace_metrics:trace_metrics", _TRACE_METRICS),
+    Entry("trace summary", "trace_summary:summary", "Report failures, slow nodes and retries."),
+    Entry("trace tail", "trace_tail:tail", "Show spans as they end."),
+    Entry("trace export", "trace_export:export", "Write traces as other tools read them."),
+    Entry("trace import", "trace_import:import_traces", _TRACES_IN),
     Entry("trace check", "trace_check:check_query", "Say whether a TraceQL query is valid."),
     Entry("lens list", "trace:list_runs", "List runs, newest first."),
     Entry("lens show", "trace:show", "Show the spans of one run."),
     Entry("lens trace", "lens:trace", "Show a run as a tree."),
     Entry("lens spans", "lens:spans", "List the spans of one run as a table."),
+    Entry("lens stats", "db:stats", "Show what the database holds and its size."),
     Entry("lens replay", "replay:replay_run", _REPLAY, hidden=True),
     Entry("db stats", "db:stats", "Show what the database holds and its size."),
     Entry("db check", "db:check", "Verify the database's integrity."),
+    Entry("db prune", "prune:prune", "Delete old runs and traces."),
+    Entry("db vacuum", "prune:vacuum", "Give free room back to the disk."),
     Entry("failures status", "failures:status", _STATUS),
     Entry("failures list", "failures:list_failures", _FAILED),
     Entry("failures show", "failures:show_failure", _SHOW),
@@ -184,6 +229,7 @@ COMMANDS = (
     Entry("events purge", "events:purge_events", "Delete old events."),
     Entry("events metrics", "event_metrics:metrics", _METRICS),
     Entry("events prometheus", "event_metrics:prometheus", _PROMETHEUS),
+    Entry("worker start", "worker:start_worker", "Take runs from the queue and execute them."),
     Entry("explain", "explain:explain_code", "Explain an error code.", "Help"),
     Entry("config show", "config:show", "Show every setting and its origin."),
     Entry("describe", "describe:describe_commands", "Describe every command for programs.", "Help"),

@@ -7,7 +7,7 @@ leave a narrow terminal, the highest number first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tailrace.cli.terminal import Terminal
 from tailrace.cli.width import cells, clean, cut, pad
@@ -18,8 +18,7 @@ _LONGEST_ID = 80
 """Characters; digests have 71."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class Column(NamedTuple):
     """How one column behaves when space is short."""
 
     title: str
@@ -31,8 +30,7 @@ class Column:
     """0: never dropped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """A text with styles, such as ``"bold red"``."""
 
     text: str
@@ -128,15 +126,26 @@ def _value(text: str, room: int, terminal: Terminal) -> str:
     return text if is_id else cut(text, room, ellipsis=terminal.marks.ellipsis)
 
 
-def render_markdown(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
-    """Return a Markdown table with every cell escaped and none cut."""
+def render_markdown(
+    columns: Sequence[Column], rows: Sequence[Row], *, code: bool = False
+) -> list[str]:
+    """Return a Markdown table with every cell escaped and none cut.
+
+    With ``code`` the last column holds commands, shown as they are.
+    """
     head = "| " + " | ".join(column.title.lower() for column in columns) + " |"
     rule = "|" + "|".join("---:" if column.right else "---" for column in columns) + "|"
-    body = [
-        "| " + " | ".join(escape_markdown(_cell(value).text) for value in row) + " |"
-        for row in rows
-    ]
+    body = ["| " + " | ".join(_markdown_cells(row, code=code)) + " |" for row in rows]
     return [head, rule, *body]
+
+
+def _markdown_cells(row: Row, *, code: bool) -> list[str]:
+    texts = [_cell(value).text for value in row]
+    shown = [escape_markdown(text) for text in texts]
+    if code:
+        fence = "``" if "`" in texts[-1] else "`"
+        shown[-1] = f"{fence}{texts[-1]}{fence}".replace("|", "\\|")
+    return shown
 
 
 def escape_markdown(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +48,9 @@ def list_tasks(target: str | None, output: str) -> int:
     terminal = current_session().out
     match output:
         case "json":
-            terminal.lines([pretty([asdict(task) for task in found])])
+            terminal.lines([pretty(found)])
         case "jsonl":
-            terminal.lines(compact(asdict(task)) for task in found)
+            terminal.lines(compact(task) for task in found)
         case "markdown":
             terminal.lines(render_markdown(_COLUMNS, [_row(task) for task in found]))
         case _ if found:
@@ -82,7 +81,7 @@ def show(name: str, target: str | None, output: str) -> int:
         raise NotFound(f"there is no task {name!r} (tasks: {names}){meant}", code="TR003")
     terminal = current_session().out
     if output == "json":
-        terminal.lines([pretty(asdict(known[name]))])
+        terminal.lines([pretty(known[name])])
     else:
         terminal.lines(_text(known[name], terminal))
     return 0

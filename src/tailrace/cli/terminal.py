@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple, TextIO
 
 PIPE_WIDTH = 160
@@ -55,8 +54,7 @@ _ASCII = Marks(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terminal:
+class Terminal(NamedTuple):
     """One output stream and what it can show."""
 
     stream: TextIO

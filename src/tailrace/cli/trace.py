@@ -13,7 +13,8 @@ from tailrace.cli.clock_text import duration, local_time
 from tailrace.cli.database import open_reader
 from tailrace.cli.group import command
 from tailrace.cli.json_text import compact, pretty
-from tailrace.cli.options import db_option, format_option, instant, limit_option
+from tailrace.cli.options import db_option, format_option, limit_option
+from tailrace.cli.searching import Wanted, wanted_options
 from tailrace.cli.session import current_session
 from tailrace.cli.table_text import Cell, Column, escape_markdown, render_markdown, render_table
 from tailrace.cli.terminal import Terminal
@@ -24,9 +25,6 @@ from tailrace.cli.width import clean
 from tailrace.model.ids import RunId
 from tailrace.model.span import RunSummary, Trace
 from tailrace.model.states import RunStatus, SpanType
-
-_STATUS_WORDS = {"OK": "COMPLETED", "ERROR": "FAILED"}
-_STATUSES = (*_STATUS_WORDS, *(status.value for status in RunStatus))
 
 _RUN_COLUMNS = (
     Column(title="RUN"),
@@ -41,21 +39,8 @@ _RUN_COLUMNS = (
 
 
 @command()
-@click.option(
-    "--status",
-    type=click.Choice(_STATUSES, case_sensitive=False),
-    help="Only runs that stand so; OK is COMPLETED, ERROR is FAILED.",
-)
-@click.option("--flow", help="Only runs of this flow.")
-@click.option(
-    "--since",
-    metavar="WHEN",
-    callback=instant(),
-    help="Only runs started since (2h, 7d, 2026-11-21).",
-)
-@click.option(
-    "--until", metavar="WHEN", callback=instant(end_of_day=True), help="Only runs started until."
-)
+@wanted_options()
+@click.option("--traceql", metavar="QUERY", help="Only traces that match this query.")
 @click.option(
     "--lineage", metavar="RUN", help="The chain of resumes that a run is part of, oldest first."
 )
@@ -64,32 +49,38 @@ _RUN_COLUMNS = (
 @format_option("table", "json", "jsonl", "markdown")
 def list_runs(
     *,
-    status: str | None,
-    flow: str | None,
-    since: int | None,
-    until: int | None,
+    wanted: Wanted,
+    traceql: str | None,
     lineage: str | None,
     limit: int,
     db: Path | None,
     output: str,
 ) -> int:
-    """List runs, newest first.
+    """List runs and traces from elsewhere, newest first.
+
+    The flow of a trace from elsewhere is the service of its root span.
 
     \b
       tailrace trace list
       tailrace trace list --status ERROR --since 24h
       tailrace trace list --flow weather --format json
+      tailrace trace list --traceql '{ status = error && duration > 1s }'
       tailrace trace list --lineage @last
     """  # noqa: D301 - \b is click's mark for lines to keep
     if lineage is not None:
         from tailrace.cli.lineage import list_lineage  # noqa: PLC0415 - other lists need none
 
-        if (status, flow, since, until) != (None, None, None, None):
+        if wanted != Wanted() or traceql is not None:
             raise click.UsageError("--lineage shows a whole chain: give no other filter with it")
         return list_lineage(lineage, db, limit=limit, output=output)
-    wanted = None if status is None else _STATUS_WORDS.get(status.upper(), status.upper())
-    with open_reader(db) as reader:
-        runs = reader.runs(limit=limit, status=wanted, flow=flow, since_ns=since, until_ns=until)
+    code = 0
+    if traceql is None:
+        with open_reader(db) as reader:
+            runs = reader.runs(limit=limit, foreign=True, **wanted.options())
+    else:
+        from tailrace.cli.matching import matching_runs  # noqa: PLC0415 - other lists need none
+
+        runs, code = matching_runs(traceql, db, wanted, limit=limit)
     terminal = current_session().out
     match output:
         case "json":
@@ -102,7 +93,7 @@ def list_runs(
             terminal.lines(render_table(_RUN_COLUMNS, [_run_row(run) for run in runs], terminal))
         case _:
             current_session().err.lines(["no runs match"])
-    return 0
+    return code
 
 
 def _run_row(run: RunSummary) -> list[str | Cell]:

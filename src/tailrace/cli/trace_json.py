@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tailrace.cli.clock_text import utc_time
-from tailrace.model.span import RunSummary, Span
+from tailrace.model.span import NO_SCOPE, RunSummary, Span
 
 
 def run_to_dict(run: RunSummary) -> dict[str, Any]:
@@ -33,7 +33,10 @@ def run_to_dict(run: RunSummary) -> dict[str, Any]:
 
 
 def span_to_dict(span: Span, *, events: bool = True) -> dict[str, Any]:
-    """Return a span with its attributes as they were recorded."""
+    """Return a span with its attributes as they were recorded.
+
+    Of a span from elsewhere there are its program and its library besides.
+    """
     body: dict[str, Any] = {
         "trace_id": span.trace_id,
         "span_id": span.span_id,
@@ -53,6 +56,17 @@ def span_to_dict(span: Span, *, events: bool = True) -> dict[str, Any]:
         ],
         "dropped_events": span.dropped_events,
     }
+    if span.resource:
+        body["resource"] = dict(span.resource)
+    if span.scope != NO_SCOPE:
+        scope = span.scope
+        body["scope"] = {
+            "name": scope.name,
+            "version": scope.version,
+            "attributes": dict(scope.attributes),
+        }
+    if span.trace_state:
+        body["trace_state"] = span.trace_state
     if events:
         body["events"] = [
             {"time": utc_time(event.time_ns), "name": event.name, "attributes": event.attributes}

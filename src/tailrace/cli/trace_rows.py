@@ -6,10 +6,11 @@ A node that needed one attempt is one line: what hung under the attempt hangs un
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import groupby
 from typing import Any
+
+from msgspec import Struct, field
 
 from tailrace.model.ids import SpanId
 from tailrace.model.span import Folded, Span, SpanEvent, Trace
@@ -44,8 +45,7 @@ class Mark(StrEnum):
     FOLDED = "dot"
 
 
-@dataclass(slots=True, kw_only=True)
-class Branch:
+class Branch(Struct, kw_only=True):
     """One line of the tree with what hangs under it."""
 
     label: str
@@ -58,8 +58,7 @@ class Branch:
     children: list[Branch] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class View(Struct, frozen=True, kw_only=True):
     """What of a trace is shown."""
 
     depth: int | None = None
@@ -74,18 +73,18 @@ class View:
 def build_branches(trace: Trace, view: View) -> list[Branch]:
     """Return the roots of the tree; a run whose spans are all there has one."""
     alive = not trace.run.status.is_terminal
-    return _Builder(view, trace.folded, alive=alive).roots(trace.spans)
+    return _Builder(view, trace, alive=alive).roots(trace.spans)
 
 
 class _Builder:
-    def __init__(
-        self, view: View, unread: Mapping[SpanId, Sequence[Folded]], *, alive: bool
-    ) -> None:
+    def __init__(self, view: View, trace: Trace, *, alive: bool) -> None:
         self._view = view
-        self._unread = unread
+        self._unread: Mapping[SpanId, Sequence[Folded]] = trace.folded
+        self._flow = trace.run.flow
         self._alive = alive
         self._children: dict[str, list[Span]] = {}
         self._faulty: set[str] = set()
+        self._opened: set[str] = set()
 
     def roots(self, spans: Sequence[Span]) -> list[Branch]:
         known = {span.span_id: span for span in spans}
@@ -113,8 +112,10 @@ class _Builder:
         while level and (self._view.depth is None or depth < self._view.depth):
             following: list[Branch] = []
             for branch in level:
-                if branch.span is not None:
-                    branch.children = self._shown_children(branch.span)
+                span = branch.span
+                if span is not None and span.span_id not in self._opened:
+                    self._opened.add(span.span_id)  # spans from elsewhere may share an id
+                    branch.children = self._shown_children(span)
                     following += branch.children
             level = following
             depth += 1
@@ -202,6 +203,8 @@ class _Builder:
         """Return whether the failure began here: nothing under it failed but attempts."""
         if span.type is SpanType.ATTEMPT:
             return False
+        if span.type is SpanType.FOREIGN and span.message:
+            return True  # what each program says of it is its own
         children = self._children.get(span.span_id, [])
         return not any(
             child.span_id in self._faulty and child.type is not SpanType.ATTEMPT
@@ -215,6 +218,8 @@ class _Builder:
             if left.type is SpanType.ATTEMPT
         )
         parts = [f"{count:,} attempts"] if count > 1 else []
+        service = span.resource.get("service.name", self._flow)
+        parts += [str(service)] if service != self._flow else []
         parts += facts(span, mark)
         if mark is Mark.RUNNING:
             parts += [text for text in map(progress_text, (span, *attempts[-1:])) if text]
@@ -332,7 +337,12 @@ def reason_lines(span: Span, attempt: Span) -> list[str]:
     """Return why a span failed, and where; ``attempt`` is its last attempt, or the span itself."""
     message = span.message or str(span.attributes.get("exception.message", ""))
     kind = error_type(span)
-    headline = message if kind == "error" or message.startswith(kind) else f"{kind}: {message}"
+    if not message:
+        headline = kind
+    elif kind == "error" or message.startswith(kind):
+        headline = message
+    else:
+        headline = f"{kind}: {message}"
     location = attempt.attributes.get("tailrace.location")
     if not location:
         return [headline]

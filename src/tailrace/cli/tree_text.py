@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tailrace.cli.clock_text import duration
 from tailrace.cli.terminal import Terminal
@@ -26,8 +27,7 @@ MARK_STYLES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
+class _Line(Struct, frozen=True, kw_only=True):
     guide: str
     """The tree's own strokes before the branch."""
     below: str
@@ -35,8 +35,7 @@ class _Line:
     branch: Branch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Span:
+class _Span(Struct, frozen=True, kw_only=True):
     """The time that the bars of a waterfall cover, in ns since the epoch."""
 
     start: int

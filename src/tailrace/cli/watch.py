@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import msgspec
 
 from tailrace.cli.clock_text import local_time
 from tailrace.cli.failure_rows import CATEGORY_STYLES, error_text, kind_text, place_text
 from tailrace.cli.filters import filter_options
+from tailrace.cli.following import follow_options, show_each
 from tailrace.cli.group import command
 from tailrace.cli.json_text import compact
 from tailrace.cli.listing import DATA, say
@@ -31,14 +31,7 @@ _LATE_NS = 60_000_000_000
 
 @command()
 @filter_options(states=[one.value for one in Disposition])
-@click.option(
-    "--interval",
-    type=click.FloatRange(0.1, 3600),
-    default=1.0,
-    show_default=True,
-    help="Seconds between looks.",
-)
-@click.option("--count", type=click.IntRange(min=1), help="End after this many failures.")
+@follow_options("failures", interval=1.0, least=0.1)
 @db_option
 @format_option("table", *DATA)
 def watch_failures(
@@ -54,15 +47,11 @@ def watch_failures(
     log = failure_log(db)
     if output not in DATA:
         say("watching; Ctrl-C ends it")
-    for seen, failure in enumerate(follow(log, wanted, interval=interval), 1):
-        if output in DATA:
-            terminal.lines([compact(failure_to_dict(failure))])
-        else:
-            terminal.lines([_line(failure, terminal)])
-        terminal.stream.flush()
-        if seen == count:
-            return 0
-    return 0
+
+    def line(failure: FailureSnapshot) -> str:
+        return compact(failure_to_dict(failure)) if output in DATA else _line(failure, terminal)
+
+    return show_each(follow(log, wanted, interval=interval), line, count=count)
 
 
 def follow(log: FailureLog, wanted: FailureFilter, *, interval: float) -> Iterator[FailureSnapshot]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import msgspec
@@ -25,8 +25,7 @@ _PYDANTIC_STATE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(msgspec.Struct, frozen=True):
     """How values of many classes become data and come back."""
 
     tag: str
@@ -109,6 +108,8 @@ def _dataclass_data(value: Any) -> tuple[str, Any]:
 
 
 def _dataclass_value(name: str, data: dict[str, Any]) -> Any:
+    if issubclass(find_class(name), msgspec.Struct):
+        return _struct_value(name, data)  # it was a dataclass when the value was stored
     made: Any = object.__new__(_of(name, is_dataclass(find_class(name)), "dataclass"))
     for field, value in data.items():
         object.__setattr__(made, field, value)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+
+from msgspec import Struct
 
 from tailrace.errors import StoreError
 
@@ -12,8 +13,7 @@ FILE = "file:"
 """Before the name of a codec: the body is the reference to a file which holds the true body."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A file by what it holds."""
 
     digest: str

@@ -54,6 +54,9 @@ def encode(value: Any, *, mode: str = "auto") -> Encoded | Unencodable:
 MISSING = "none"
 """Stands as the codec of a value that could not be encoded; its body says why."""
 
+LOST = "lost"
+"""Stands as the codec of what was stored and is there no more."""
+
 
 def missing(value: Unencodable) -> Encoded:
     """Return what is stored in place of a value that has no bytes form: why it has none."""
@@ -73,6 +76,8 @@ def decode(codec: str, body: bytes) -> Any:
     if codec == MISSING:
         why = body.decode("utf-8", "replace")
         raise StoreError(f"it could not be stored: {why}", code="TR507")
+    if codec == LOST:
+        raise StoreError("somebody has deleted it from the store", code="TR507")
     if codec.startswith(FILE):
         return decode(codec.removeprefix(FILE), read_file(body))
     decoder = _DECODERS.get(codec)

@@ -6,7 +6,6 @@ import datetime as dt
 from binascii import a2b_base64, b2a_base64
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import (
     PosixPath,
@@ -18,6 +17,8 @@ from pathlib import (
 from typing import Any, TypeVar
 from uuid import UUID
 
+from msgspec import Struct
+
 T = TypeVar("T")
 
 
@@ -25,8 +26,7 @@ class NotThisValue(Exception):  # noqa: N818 - reads as the answer it is
     """The type has a codec, but not for this value; the message goes on after the type's name."""
 
 
-@dataclass(frozen=True, slots=True)
-class TypeCodec:
+class TypeCodec(Struct, frozen=True):
     """How values of exactly one type become data and come back."""
 
     tag: str

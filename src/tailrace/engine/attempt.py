@@ -32,6 +32,8 @@ class Attempt:
     artifacts: dict[str, Any] | None = None
     thread = ""
     """Where it raised; empty: on the engine's own thread."""
+    recorder: Any = None
+    """Who takes spans of OpenTelemetry for it, once there are any."""
     _lock: threading.Lock | None = None
     _lines: dict[str, str] | None = None
     _events = 0
@@ -49,8 +51,18 @@ class Attempt:
         """Stable over attempts, resumes and redeliveries of one node path."""
         return f"{self.run.lineage}:{self.path}"
 
-    def event(self, name: str, attributes: dict[str, Any], *, span: int | None = None) -> None:
-        """Add an event, or count it when the attempt has had its share."""
+    def event(
+        self,
+        name: str,
+        attributes: dict[str, Any],
+        *,
+        span: int | None = None,
+        at: int | None = None,
+    ) -> None:
+        """Add an event, or count it when the attempt has had its share.
+
+        ``span`` is the number of a span inside the attempt; None: its own.
+        """
         if not self.open:
             return
         size = len(attributes.get("message", "")) if "message" in attributes else 64
@@ -59,9 +71,9 @@ class Attempt:
             return
         self._events += 1
         self._characters += size
-        self.run.note(Logged(span or self.span, self.run.now(), name, attributes))
+        self.run.note(Logged(span or self.span, at or self.run.now(), name, attributes))
 
-    def output(self, stream: str, text: str) -> None:
+    def output(self, stream: str, text: str, span: int | None = None) -> None:
         """Take what the task wrote to ``stdout`` or ``stderr``; lines become events."""
         if not self.open:
             return
@@ -78,7 +90,7 @@ class Attempt:
             *complete, rest = (lines.get(stream, "") + text).split("\n")
             lines[stream] = rest[:MAX_LINE]
             for line in complete:
-                self.event(stream, {"message": line[:MAX_LINE]})
+                self.event(stream, {"message": line[:MAX_LINE]}, span=span)
 
     def progress(self, done: float, total: float | None) -> None:
         """Report progress."""
@@ -111,6 +123,8 @@ class Attempt:
 
 CURRENT: ContextVar[Attempt | None] = ContextVar("tailrace_attempt", default=None)
 """The attempt whose code is running here."""
+INNER: ContextVar[tuple[Attempt, int] | None] = ContextVar("tailrace_inner_span", default=None)
+"""The attempt and the number of the innermost span that it has opened with ``ctx.span``."""
 
 
 def within(attempt: Attempt, function: Callable[[], Any]) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from tailrace.engine.cancel import CancelScope
 from tailrace.engine.frame import Frame
@@ -84,6 +85,11 @@ class Board:
         self._failure: FailureRecord | None = None
         self._failure_path = ""
         self._groups = Groups(run, plan, span, frame.prefix) if plan.groups else None
+
+    @property
+    def ends_run(self) -> bool:
+        """Whether the run is over with this scope: its last record follows at once."""
+        return self._parent_span == 1 and not self._run.background
 
     def take(self) -> AnyKindOfStep:
         """Return the next ready step and count it as started."""
@@ -224,6 +230,8 @@ class Board:
     def _record_skip(self, step: AnyKindOfStep, state: NodeState, reason: str) -> None:
         run = self._run
         prefix = self._frame.prefix
+        if run.continued is not None and prefix + step.name in run.continued.skipped:
+            return
         shape = run.shape(run.facts(step)) if isinstance(step, TaskStep) else 0
         around = self._parent_span
         if self._groups is not None:

@@ -10,6 +10,7 @@ from typing import Any, Self, TextIO
 
 from tailrace.engine.attempt import CURRENT
 from tailrace.engine.context import LOGGER_NAME
+from tailrace.engine.recorder import inner_span
 
 
 class _Tee(io.TextIOBase):
@@ -25,7 +26,7 @@ class _Tee(io.TextIOBase):
             return self.original.write(text)
         if text:
             attempt.run.echo(self.tee_name, text)
-            attempt.output(self.tee_name, text)
+            attempt.output(self.tee_name, text, inner_span(attempt))
         return len(text)
 
     def flush(self) -> None:
@@ -68,7 +69,7 @@ class _SpanHandler(logging.Handler):
         attributes = {"message": message, "level": record.levelname, "logger": record.name}
         if record.exc_info and record.exc_info[0] is not None:
             attributes["error.type"] = record.exc_info[0].__name__
-        attempt.event("log", attributes)
+        attempt.event("log", attributes, span=inner_span(attempt))
         attempt.run.echo("log", f"{record.levelname} {attempt.path}: {message}\n")
 
 

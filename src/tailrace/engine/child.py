@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import itertools
 import logging
 import os
 import pickle
@@ -20,8 +19,17 @@ from types import SimpleNamespace
 from typing import Any
 
 from tailrace.engine.artifacts import save_artifact
+from tailrace.engine.child_recorder import (
+    INNER,
+    LOCAL,
+    current_recorder,
+    inner_span,
+    recorded,
+)
+from tailrace.engine.collected import collected
 from tailrace.failures import capture
 from tailrace.model import CallKind
+from tailrace.tracing.bridge import entered
 
 Send = Callable[..., None]
 
@@ -57,7 +65,7 @@ def _end_with(parent: int) -> None:
 
 def _answer(body: bytes, send: Send, send_bytes: Callable[[bytes], None]) -> None:
     try:
-        function, kind, arguments, context, judgement = pickle.loads(body)  # noqa: S301 - our parent
+        function, kind, arguments, context, judgement, place = pickle.loads(body)  # noqa: S301 - our parent
         if judgement is not None:
             judgement.install()
         args, kwargs = arguments
@@ -65,7 +73,8 @@ def _answer(body: bytes, send: Send, send_bytes: Callable[[bytes], None]) -> Non
             handed = ChildContext(send, context)
             kwargs |= dict.fromkeys(context["parameters"], handed)
         send("started")
-        value = _run(function, kind, args, kwargs)
+        with recorded(send, place):
+            value = _run(function, kind, args, kwargs)
         sys.stdout.flush()
         sys.stderr.flush()
     except BaseException as error:  # noqa: BLE001 - a task may raise anything
@@ -81,19 +90,12 @@ def _answer(body: bytes, send: Send, send_bytes: Callable[[bytes], None]) -> Non
 
 
 def _run(function: Any, kind: CallKind, args: Any, kwargs: Any) -> Any:
-    match kind:
-        case CallKind.ASYNC:
-            return asyncio.run(function(*args, **kwargs))
-        case CallKind.GENERATOR:
-            return list(function(*args, **kwargs))
-        case CallKind.ASYNC_GENERATOR:
-            return asyncio.run(_collect(function(*args, **kwargs)))
-        case _:
-            return function(*args, **kwargs)
+    value = collected(function, kind)(*args, **kwargs)
+    return asyncio.run(_awaited(value)) if hasattr(type(value), "__await__") else value
 
 
-async def _collect(stream: Any) -> list[Any]:
-    return [item async for item in stream]
+async def _awaited(value: Any) -> Any:
+    return await value
 
 
 class _Stream(io.TextIOBase):
@@ -106,7 +108,7 @@ class _Stream(io.TextIOBase):
 
     def write(self, text: str) -> int:
         if text:
-            self._send("output", self._name, text)
+            self._send("output", self._name, text, inner_span())
         return len(text)
 
 
@@ -120,6 +122,7 @@ class _Handler(logging.Handler):
             "event",
             "log",
             {"message": record.getMessage(), "level": record.levelname, "logger": record.name},
+            inner_span(),
         )
 
 
@@ -141,6 +144,12 @@ class ChildContext(SimpleNamespace):
         self.log = logging.getLogger("tailrace.task")
         self.is_cancelled = False
         self.span = _ChildSpan(send)
+
+    @property
+    def traceparent(self) -> str:
+        """The span that is current here."""
+        recorder = current_recorder()
+        return "" if recorder is None else recorder.traceparent(inner_span())
 
     def check_cancelled(self) -> None:
         """Do nothing: a child is stopped by a signal."""
@@ -185,16 +194,32 @@ class _ChildSpan:
     @contextlib.contextmanager
     def __call__(self, name: str, **attributes: Any) -> Any:
         """Open a span under this one."""
-        span = _ChildSpan(self._send, next(_SPANS))
-        self._send("span", span._number, self._number, name, attributes)
+        recorder = current_recorder()
+        number = next(LOCAL) if recorder is None else recorder.reserve()[0]
+        parent = self._number or inner_span()
+        if recorder is None:
+            self._send("span", number, parent, name, attributes)
+        else:
+            recorder.open_span(number, parent, name, attributes, None)
+        span = _ChildSpan(self._send, number)
+        inner = INNER.set(number)
         failure = None
         try:
-            yield span
+            with entered(recorder, number, _Attributes(span)):
+                yield span
         except BaseException as error:
             failure = capture(error)
             raise
         finally:
-            self._send("span_end", span._number, failure)
+            INNER.reset(inner)
+            self._send("span_end", number, failure)
 
 
-_SPANS = itertools.count(1)
+class _Attributes(dict[str, Any]):
+    """Takes what OpenTelemetry's API sets on a span that was opened with ``ctx.span``."""
+
+    def __init__(self, span: _ChildSpan) -> None:
+        self._span = span
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._span.set_attribute(key, value)

@@ -26,8 +26,8 @@ class Container:
     """A container step while it runs: its span, its names, and how it ends."""
 
     __slots__ = (
-        "attributes", "cancel", "construct", "frame", "inputs", "name", "path", "run", "segments",
-        "span",
+        "_told", "attributes", "cancel", "construct", "frame", "inputs", "name", "path", "run",
+        "segments", "span",
     )  # fmt: skip
 
     def __init__(
@@ -47,7 +47,8 @@ class Container:
         self.construct = construct
         self.path = frame.prefix + step.name if frame.prefix else step.name
         self.segments = (*frame.segments, f"node:{step.name}")
-        self.span = run.next_span()
+        self._told = run.ended_before(self.path)
+        self.span = self._told or run.next_span()
         self.attributes: dict[str, Any] = {}
 
     @property
@@ -58,6 +59,8 @@ class Container:
     def open(self, parent: int) -> None:
         """Record the start."""
         run = self.run
+        if self._told:
+            return
         run.outbox.append(
             ScopeStarted(
                 self.span,
@@ -84,6 +87,13 @@ class Container:
 
     def close(self, outcome: Outcome) -> Outcome:
         """Record the end and return the outcome."""
+        if not self._told:
+            self._record_end(outcome)
+        if outcome.end is End.OK:
+            self.frame.put(self.name, outcome.value)
+        return outcome
+
+    def _record_end(self, outcome: Outcome) -> None:
         run = self.run
         state = _STATES[outcome.end]
         record = ScopeFinished(
@@ -92,9 +102,6 @@ class Container:
         run.outbox.append(record)
         if outcome.failure is not None or run.has_failed:
             run.tell(record)
-        if outcome.end is End.OK:
-            self.frame.put(self.name, outcome.value)
-        return outcome
 
     def failed(self, error: BaseException) -> Outcome:
         """Return the outcome for an error of the container itself."""
@@ -146,7 +153,10 @@ def open_scope(
     container: Container, kind: str, name: str, attributes: dict[str, Any], parent: int = 0
 ) -> int:
     """Record the start of an iteration or a branch and return its span."""
-    run = container.run
+    run, prefix = container.run, container.frame.prefix
+    told = run.ended_before(prefix + name)
+    if told:
+        return told
     span = run.next_span()
     run.outbox.append(
         ScopeStarted(
@@ -155,7 +165,7 @@ def open_scope(
             kind,
             container.construct,
             name,
-            container.frame.prefix + name if container.frame.prefix else "",
+            prefix + name if prefix else "",
             run.now(),
             attributes,
         )
@@ -168,4 +178,5 @@ def close_scope(
 ) -> None:
     """Record the end of an iteration or a branch."""
     run = container.run
-    run.outbox.append(ScopeFinished(span, state, run.now(), "", {}, failure))
+    if run.continued is None or span >= run.continued.next_span:
+        run.outbox.append(ScopeFinished(span, state, run.now(), "", {}, failure))

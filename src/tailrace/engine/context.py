@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from tailrace.engine.artifacts import save_artifact
-from tailrace.engine.attempt import Attempt
+from tailrace.engine.attempt import INNER, Attempt
 from tailrace.engine.frame import Frame, ResultsView
+from tailrace.engine.recorder import inner_span, recorder_of
 from tailrace.engine.scratch import Scratch
 from tailrace.failures import capture
-from tailrace.model import LoopFrame, SpanHandle, UserSpanFinished, UserSpanStarted
+from tailrace.model import LoopFrame, SpanHandle, UserSpanFinished, UserSpanStarted, span_id
+from tailrace.tracing.bridge import entered, is_bridged
 
 LOGGER_NAME = "tailrace.task"
 
@@ -43,11 +45,16 @@ def _open_span(
     number = run.next_span()
     run.note(UserSpanStarted(number, parent, name, run.now(), attributes))
     span = _UserSpan(attempt, number)
+    inner = INNER.set((attempt, number))
     try:
-        yield span
+        with entered(recorder_of(attempt) if is_bridged() else None, number, span.attributes):
+            yield span
     except BaseException as error:
         run.note(UserSpanFinished(number, run.now(), span.attributes, capture(error)))
         raise
+    finally:
+        with suppress(ValueError):  # a generator may be closed in another context
+            INNER.reset(inner)
     run.note(UserSpanFinished(number, run.now(), span.attributes))
 
 
@@ -63,7 +70,8 @@ class _AttemptSpan:
 
     def __call__(self, name: str, **attributes: Any) -> AbstractContextManager[SpanHandle]:
         """Open a span under the attempt's."""
-        return _open_span(self._attempt, self._attempt.span, name, attributes)
+        attempt = self._attempt
+        return _open_span(attempt, inner_span(attempt) or attempt.span, name, attributes)
 
 
 class TaskContext:
@@ -115,6 +123,13 @@ class TaskContext:
     def attempt(self) -> int:
         """Number of this attempt, from 1."""
         return self._attempt.number
+
+    @property
+    def traceparent(self) -> str:
+        """The span that is current here, for headers and environments of other programs."""
+        run, attempt = self._attempt.run, self._attempt
+        here = span_id(run.span_base, inner_span(attempt) or attempt.span)
+        return f"00-{run.run_id}-{here}-01"
 
     @property
     def idempotency_key(self) -> str:

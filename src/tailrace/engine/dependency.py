@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from typing import Final
+from threading import Lock
+from typing import TYPE_CHECKING, Final
 
 from tailrace.model import EffectiveRetry
-from tailrace.policy.breaker import Breakers
-from tailrace.policy.budget import Budgets, within_budget
-from tailrace.policy.retry import RetryDecision
+
+if TYPE_CHECKING:
+    from tailrace.policy.breaker import Breakers
+    from tailrace.policy.budget import Budgets
+    from tailrace.policy.retry import RetryDecision
 
 
-@dataclass(frozen=True, slots=True)
 class Dependencies:
     """The budgets and breakers of a process, by the name that policies give what is called."""
 
-    budgets: Budgets = field(default_factory=Budgets)
-    breakers: Breakers = field(default_factory=Breakers)
+    def __init__(self, *, budgets: Budgets | None = None, breakers: Breakers | None = None) -> None:
+        self._budgets = budgets
+        self._breakers = breakers
+        self._lock = Lock()
+
+    @property
+    def budgets(self) -> Budgets:
+        """Made when a policy first names one."""
+        from tailrace.policy import Budgets  # noqa: PLC0415 - few policies do
+
+        with self._lock:
+            if self._budgets is None:
+                self._budgets = Budgets()
+            return self._budgets
+
+    @property
+    def breakers(self) -> Breakers:
+        """Made when a policy first names one."""
+        from tailrace.policy import Breakers  # noqa: PLC0415 - few policies do
+
+        with self._lock:
+            if self._breakers is None:
+                self._breakers = Breakers()
+            return self._breakers
 
     def deposit(self, retry: EffectiveRetry) -> None:
         """Count a first attempt."""
@@ -43,6 +66,10 @@ class Dependencies:
         self, decision: RetryDecision, retry: EffectiveRetry, elapsed: float
     ) -> RetryDecision:
         """Return what the budget leaves of a decision; ``elapsed``: seconds since the first try."""
+        if retry.budget is None:
+            return decision
+        from tailrace.policy.budget import within_budget  # noqa: PLC0415 - only of what failed
+
         now = time.monotonic()
         return within_budget(decision, retry, self.budgets, now=now, elapsed=elapsed)
 

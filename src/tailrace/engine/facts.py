@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from hashlib import sha256
 from typing import Any
 
 from tailrace.engine.binding import Arguments, Call
-from tailrace.model import CallKind, Isolation, TaskSpec, TaskStep
+from tailrace.engine.collected import collected
+from tailrace.model import CallKind, EffectivePolicy, Isolation, TaskSpec, TaskStep
 from tailrace.policy import snapshot
 from tailrace.tracing.summary import summarize, summarize_inputs
-
-
-def collected(spec: TaskSpec) -> Callable[..., Any]:
-    """Return the function to call: generators are read to their end into a list."""
-    function = spec.function
-    if spec.kind is CallKind.GENERATOR:
-        return lambda *args, **kwargs: list(function(*args, **kwargs))
-    if spec.kind is CallKind.ASYNC_GENERATOR:
-        return partial(_collect_async, function)
-    return function
-
-
-async def _collect_async(function: Callable[..., Any], *args: Any, **kwargs: Any) -> list[Any]:
-    return [item async for item in function(*args, **kwargs)]
 
 
 class ShapeKey:
@@ -81,7 +67,7 @@ class StepFacts:
         self.context_parameters = call.context_parameters
         self.needs_context = bool(call.context_parameters)
         self.forks_scratch = self.needs_context or bool(step.outputs)
-        self.function = collected(task)
+        self.function = collected(task.function, task.kind)
         self.cached = task.cache == "inputs"
         generates = task.kind in {CallKind.GENERATOR, CallKind.ASYNC_GENERATOR}
         self.streams = generates and not self.cached  # a stream leaves no output to be recorded
@@ -102,20 +88,32 @@ class StepFacts:
 class PlanFacts:
     """The facts of all steps of a plan, each worked out at its first use."""
 
-    __slots__ = ("_facts", "_shapes")
+    __slots__ = ("_facts", "_same", "_shapes")
 
     def __init__(self) -> None:
         self._facts: dict[TaskStep, StepFacts] = {}
         self._shapes: dict[tuple[Any, ...], ShapeKey] = {}
+        self._same: dict[tuple[int, int], tuple[TaskSpec, EffectivePolicy, ShapeKey]] = {}
+        """By identity, which costs less than the hash of a policy; holds what it knows by it."""
 
     def of(self, step: TaskStep) -> StepFacts:
         """Return the facts of a step."""
         known = self._facts.get(step)
         if known is None:
-            known = self._facts[step] = StepFacts(step, self._shape(step))
+            known = self._facts[step] = StepFacts(step, self.shape(step))
         return known
 
-    def _shape(self, step: TaskStep) -> ShapeKey:
+    def shape(self, step: TaskStep) -> ShapeKey:
+        """Return what the spans of a step share with those of others; one object for equal ones."""
+        task, policy = step.task, step.policy
+        same = self._same.get((id(task), id(policy)))
+        if same is not None:
+            return same[2]
+        found = self._shape_of(step)
+        self._same[id(task), id(policy)] = (task, policy, found)
+        return found
+
+    def _shape_of(self, step: TaskStep) -> ShapeKey:
         task = step.task
         key = (task.reference, task.isolation, task.kind, step.policy)
         try:

@@ -28,8 +28,12 @@ class Groups:
         group = self._plan.groups[index]
         around = self._span if group.parent is None else self.enter(group.parent)
         run = self._run
-        span = self._spans[index] = run.next_span()
         path = self._prefix + group.name
+        told = run.ended_before(path)
+        if told:
+            self._spans[index] = told
+            return told
+        span = self._spans[index] = run.next_span()
         attributes = {"branches": len(group.members)}
         run.outbox.append(
             ScopeStarted(span, around, "container", "all", group.name, path, run.now(), attributes)
@@ -62,9 +66,9 @@ class Groups:
 
     def _close(self, index: int, state: NodeState) -> None:
         span, self._spans[index] = self._spans[index], 0
-        if not span:
-            return
         run = self._run
+        if not span or (run.continued is not None and span < run.continued.next_span):
+            return
         failure = self._failures.get(index)
         path = self._prefix + self._plan.groups[index].name
         if failure is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tailrace.engine.attempt import CURRENT, Attempt
 from tailrace.engine.binding import Arguments, Inputs
@@ -44,7 +44,9 @@ from tailrace.model import (
     Routing,
     TaskStep,
 )
-from tailrace.policy import RetryAfter, decide_retry
+
+if TYPE_CHECKING:
+    from tailrace.policy import RetryAfter
 
 _OK = End.OK  # reading a member of an enum is a Python call
 
@@ -109,6 +111,8 @@ class NodeRun(Inputs):
         name, path = self.step.name, self.path
         shape = run.shape(facts)
         self._started = started = run.now()
+        if self.waits_until <= started:
+            self.waits_until = 0
         run.outbox.append(
             NodeStarted(
                 span,
@@ -122,6 +126,7 @@ class NodeRun(Inputs):
                 facts.attempts,
                 number,
                 self.not_reused,
+                self.waits_until,
             )
         )
 
@@ -189,11 +194,22 @@ class NodeRun(Inputs):
 
     async def _sleep_until(self, instant: int) -> bool:
         """Wait for an instant that an earlier process put on disk; False when cancelled."""
-        left = (instant - self.run.now()) / 1e9
-        if left <= 0:
-            return True
-        self.attempt.event("backoff", {"message": f"waits {left:.3f} s for the stored instant"})
-        return await wait_for(None, timeout=left, cancel=self._cancel) is not Woken.CANCELLED
+        left = max(0.0, (instant - self.run.now()) / 1e9)
+        said = {"message": f"waits {left:.3f} s for the stored instant"}
+        self.attempt.event("backoff", said, span=self.span)
+        if await wait_for(None, timeout=left, cancel=self._cancel) is Woken.CANCELLED:
+            return False
+        await self._begin_attempt(left)
+        return True
+
+    async def _begin_attempt(self, waited: float) -> None:
+        run, attempt = self.run, self.attempt
+        run.outbox.append(
+            AttemptStarted(
+                attempt.span, self.span, attempt.number, run.now(), waited, self.facts.attempts
+            )
+        )
+        await run.commit()
 
     async def go_on(self, tried: Tried) -> Outcome:
         """Take the end of an attempt, try again as the policy says, and return how it ended."""
@@ -323,6 +339,8 @@ class NodeRun(Inputs):
         """Return when to try again, or why not (a value of ``LetterReason``, or empty)."""
         if self.run.cancel.requested or not self.facts.retries:
             return ""
+        from tailrace.policy import RetryAfter, decide_retry  # noqa: PLC0415 - only of what failed
+
         elapsed = (self.run.now() - self._started) / 1e9
         decision = decide_retry(
             self.step.policy.retry,
@@ -364,17 +382,7 @@ class NodeRun(Inputs):
         if self.facts.forks_scratch:
             self._hand_over()
             self._arguments = self.facts.arguments(self)
-        run.outbox.append(
-            AttemptStarted(
-                self.attempt.span,
-                self.span,
-                self.attempt.number,
-                run.now(),
-                delay,
-                self.facts.attempts,
-            )
-        )
-        await run.commit()
+        await self._begin_attempt(delay)
         return True
 
     def _succeeded(self, value: Any) -> Outcome:

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tailrace.engine.child import serve
+from tailrace.engine.child_events import ChildFailure
 from tailrace.engine.threads import Result
 from tailrace.errors import RunError
-from tailrace.model import FailureRecord
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -28,14 +28,6 @@ class ChildDied(RunError):  # noqa: N818 - reads as the state it reports
     """The child process of an attempt ended before it answered."""
 
     default_code = "TR308"
-
-
-class ChildFailure(Exception):  # noqa: N818 - carries the failure, is not one of ours
-    """What the task raised in the child, as data."""
-
-    def __init__(self, failure: FailureRecord) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
 
 
 class Call(NamedTuple):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from tailrace.codecs import Encoded
 from tailrace.engine.dependency import OF_PROCESS, Dependencies
@@ -15,6 +16,9 @@ from tailrace.failures.judgement import Judgement
 from tailrace.model import FlowPlan, RunId, new_run_id
 from tailrace.ports import FailureWatch, Recall
 
+if TYPE_CHECKING:
+    from tailrace.engine.continuation import Continuation
+
 Echo = Callable[[str, str], None]
 """Takes a stream (``stdout``, ``stderr``, ``log``) and what a task wrote to it."""
 
@@ -23,8 +27,7 @@ def _always(_: str) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
+class RunRequest(Struct, frozen=True, kw_only=True):
     """What a run is started with."""
 
     plan: FlowPlan
@@ -60,7 +63,11 @@ class RunRequest:
     lineage: str = ""
     """First run of a chain of resumes; empty: this one."""
     reuse: Reuse | None = None
-    """What earlier runs of the lineage have finished already."""
+    """What earlier runs of the lineage, or this one elsewhere, have finished already."""
+    continued: Continuation | None = None
+    """How far the run had come on another worker; None: it begins."""
+    queued_at: int = 0
+    """Nanoseconds since the epoch at which it was queued, for a span of that; 0: it was not."""
     recall: Recall | None = None
     """Where outputs of cached tasks are looked up; None: nowhere."""
     may_recall: Callable[[str], bool] = _always

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -40,15 +39,14 @@ class Pending(msgspec.Struct, frozen=True):
     """Nanoseconds since the epoch of the next one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reuse:
+class Reuse(msgspec.Struct, frozen=True):
     """Finished nodes by path. Paths hold loop indices, so iterations are told apart."""
 
     run_id: str
     """The run that this one goes on with."""
-    stored: Mapping[str, Stored] = field(default_factory=dict)
-    pending: Mapping[str, Pending] = field(default_factory=dict)
-    decisions: Mapping[str, str] = field(default_factory=dict)
+    stored: Mapping[str, Stored] = msgspec.field(default_factory=dict)
+    pending: Mapping[str, Pending] = msgspec.field(default_factory=dict)
+    decisions: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Path of a switch or race that ended, and the key of the branch it took."""
     span_id: str = ""
     """Of the span of the run that this one goes on with."""

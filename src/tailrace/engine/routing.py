@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
@@ -34,6 +33,8 @@ def chosen_routes(answer: Any, successors: Iterable[str]) -> tuple[frozenset[str
     known = sorted(successors)
     for name in names:
         if name not in known:
+            import difflib  # noqa: PLC0415 - only where a name is wrong
+
             near = difflib.get_close_matches(str(name), known, 1)
             meant = f"; did you mean {near[0]!r}?" if near else ""
             raise UnknownRoute(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from tailrace.engine.cancel import CancelScope
 from tailrace.engine.capture import OUTPUT
 from tailrace.engine.frame import FlowFrame, Frame
+from tailrace.engine.recorder import watch_opentelemetry
 from tailrace.engine.request import RunRequest
 from tailrace.engine.running import Running, ScopeEnd
 from tailrace.engine.scope import ScopeRun
@@ -22,14 +24,15 @@ from tailrace.model import (
     RunStarted,
     RunStatus,
     ScopePlan,
+    UserSpanFinished,
+    UserSpanStarted,
 )
 from tailrace.policy import snapshot
 from tailrace.ports import Journal
 from tailrace.tracing.summary import summarize, summarize_inputs
 
 
-@dataclass(slots=True)
-class RunEnd:
+class RunEnd(Struct):
     """How a run ended."""
 
     run_id: RunId
@@ -55,6 +58,7 @@ class Run(Running):
 
     async def execute(self) -> RunEnd:
         """Run to the end. Raises only when the journal cannot keep its promise."""
+        watch_opentelemetry()
         self._loop = asyncio.get_running_loop()
         request = self.request
         scratch = Scratch()
@@ -83,6 +87,12 @@ class Run(Running):
 
     def _open(self, flow: FlowFrame) -> None:
         request = self.request
+        if request.continued is not None:
+            record = request.continued.record
+            self.outbox.append(record)
+            if record.lost:
+                self.told.append(record)
+            return
         self.outbox.append(
             RunStarted(
                 self.run_id,
@@ -108,6 +118,11 @@ class Run(Running):
             )
         )
         self.next_span()
+        if request.queued_at:
+            span, at = self.next_span(), self.now()
+            since = min(request.queued_at, at)
+            self.outbox.append(UserSpanStarted(span, 1, "queue", since, {}))
+            self.outbox.append(UserSpanFinished(span, at, {}))
 
     async def _walk_scope(
         self,

@@ -8,7 +8,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -16,7 +16,6 @@ from tailrace.engine.cancel import CancelScope
 from tailrace.engine.clock import start_clock
 from tailrace.engine.facts import ShapeKey, StepFacts
 from tailrace.engine.frame import Frame
-from tailrace.engine.process import ProcessPool
 from tailrace.engine.request import Echo, RunRequest
 from tailrace.engine.scratch import Scratch
 from tailrace.engine.threads import ThreadPool
@@ -30,6 +29,9 @@ from tailrace.model import (
 )
 from tailrace.model.journal import Record
 from tailrace.ports import Journal
+
+if TYPE_CHECKING:
+    from tailrace.engine.process import ProcessPool
 
 
 class ScopeEnd(msgspec.Struct, eq=False):
@@ -72,9 +74,11 @@ class Running:
         self.grace = request.grace
         self.artifact_folder = request.artifact_folder / request.run_id
         self.journal = journal
-        self.now = start_clock()
+        continued = request.continued
+        self.continued = continued
+        """How far the run had come on another worker."""
+        self.now = start_clock(0 if continued is None else continued.latest)
         self.cancel = CancelScope()
-        self.random = random.Random(request.seed)  # noqa: S311 - jitter, not a secret
         self.outbox: list[Any] = []
         self.max_parallel = request.plan.max_parallel
         self.free_slots = self.max_parallel
@@ -88,17 +92,18 @@ class Running:
         self.background: set[asyncio.Task[Any]] = set()
         self.interrupt: BaseException | None = None
         self.timed_out = False
-        self.spans = itertools.count(1)
+        self.spans = itertools.count(1 if continued is None else continued.next_span)
         self.told: list[Record] = []
         """Records in the outbox that carry failures, for the watch."""
-        self.span_base = new_span_base()
-        self.has_failed = False
+        self.span_base = new_span_base() if continued is None else continued.span_base
+        self.has_failed = continued is not None and continued.has_failed
         self._errors: dict[str, BaseException] = {}
         self._watch = request.watch
         self.reuses = request.reuse is not None or bool(request.only)
         """True when steps may settle without running."""
         self._facts = request.facts
         self._shapes: dict[ShapeKey, int] = {}
+        self._older_shapes = 0 if continued is None else continued.shapes
         self._slot_wanted: deque[Callable[[], None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -110,10 +115,17 @@ class Running:
 
     def shape(self, facts: StepFacts) -> int:
         """Return the number of the attributes that spans of this step share."""
-        known = self._shapes.get(facts.shape)
+        return self._number(facts.shape)
+
+    def shape_of_reused(self, step: TaskStep) -> int:
+        """Return the same for a step that does not run, of which nothing else is worked out."""
+        return self._number(self._facts.shape(step))
+
+    def _number(self, shape: ShapeKey) -> int:
+        known = self._shapes.get(shape)
         if known is None:
-            known = self._shapes[facts.shape] = len(self._shapes) + 1
-            self.outbox.append(ShapeDeclared(known, facts.shape.task, facts.shape.attributes))
+            known = self._shapes[shape] = self._older_shapes + len(self._shapes) + 1
+            self.outbox.append(ShapeDeclared(known, shape.task, shape.attributes))
         return known
 
     def facts(self, step: TaskStep) -> StepFacts:
@@ -165,6 +177,10 @@ class Running:
         stored = () if request.reuse is None else request.reuse.stored
         return request.only.startswith(inside) or any(path.startswith(inside) for path in stored)
 
+    def ended_before(self, path: str) -> int:
+        """Return the span of a scope that ended on another worker and is not told again, or 0."""
+        return 0 if self.continued is None else self.continued.scopes.get(path, 0)
+
     def decision(self, path: str) -> str | None:
         """Return the key of the branch that a container took in an earlier run."""
         reuse = self.request.reuse
@@ -203,11 +219,27 @@ class Running:
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self.cancel.announce)
 
+    def pause(self) -> None:
+        """Belong to no loop for now: the run waits for its first records to be durable."""
+        self._loop = None
+
+    def go_on_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Go on in another loop, on its thread, after ``pause``."""
+        self._loop = loop
+        self.yielded = self.now()
+        if self.cancel.requested:
+            loop.call_soon(self.cancel.announce)
+
     def hurry_up(self) -> None:
         """End the grace time of everything that was asked to stop."""
         loop = self._loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self.hurry.set)
+
+    @cached_property
+    def random(self) -> random.Random:
+        """For the jitter of retries."""
+        return random.Random(self.request.seed)  # noqa: S311 - jitter, not a secret
 
     @cached_property
     def hurry(self) -> asyncio.Event:
@@ -222,4 +254,6 @@ class Running:
     @cached_property
     def processes(self) -> ProcessPool:
         """Children for tasks that run in a process."""
+        from tailrace.engine.process import ProcessPool  # noqa: PLC0415 - few runs have any
+
         return ProcessPool(asyncio.get_running_loop())

@@ -79,9 +79,10 @@ class ScopeRun:
                         await self._run_alone()
                         continue
                     await self._launch()
-                if run.outbox:
+                is_over = not self._tasks and (not ready or cancel.requested)
+                if run.outbox and not (is_over and board.ends_run):
                     await run.commit()
-                if not self._tasks and (not ready or cancel.requested):
+                if is_over:
                     return
                 await self._wait()
         finally:

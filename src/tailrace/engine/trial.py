@@ -6,14 +6,15 @@ import asyncio
 import contextvars
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from msgspec import Struct
+
 from tailrace.engine.attempt import CURRENT, Attempt, within
 from tailrace.engine.cancel import CancelScope
-from tailrace.engine.child_events import ChildEvents
-from tailrace.engine.process import ChildFailure
+from tailrace.engine.child_events import ChildEvents, ChildFailure
+from tailrace.engine.recorder import place_of
 from tailrace.engine.running import Running
 from tailrace.engine.waiting import Woken, wait_for
 from tailrace.failures.judgement import Judgement
@@ -24,8 +25,7 @@ _START_LIMIT = 60.0
 """Seconds a child may take to start Python and import the task."""
 
 
-@dataclass(slots=True)
-class Tried:
+class Tried(Struct):
     """The end of an attempt: a value, an exception, a failure from a child, or why it stopped."""
 
     value: Any = None
@@ -141,7 +141,8 @@ async def try_process(
     """Run in a child process that is killed past its deadline."""
     try:
         judgement = _judgement(attempt.run, spec)
-        body = pickle.dumps((spec.function, spec.kind, arguments, context, judgement))
+        place = place_of(attempt)
+        body = pickle.dumps((spec.function, spec.kind, arguments, context, judgement, place))
     except Exception as error:  # noqa: BLE001 - pickling user values may raise anything
         message = f"the inputs of {attempt.path!r} cannot be sent to a child process: {error}"
         return Tried(error=TypeError(message))

@@ -1,8 +1,10 @@
 """One error tree with stable codes."""
 
 from tailrace.errors.tree import (
+    Conflict,
     DefinitionError,
     ExpressionError,
+    NotAllowed,
     NotFound,
     PolicyValidationError,
     QueryError,
@@ -16,8 +18,10 @@ from tailrace.errors.tree import (
 )
 
 __all__ = [
+    "Conflict",
     "DefinitionError",
     "ExpressionError",
+    "NotAllowed",
     "NotFound",
     "PolicyValidationError",
     "QueryError",

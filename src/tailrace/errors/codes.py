@@ -5,12 +5,11 @@ The texts stand in ``codes.toml`` beside this file; they are read only when some
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+class Explanation(NamedTuple):
     """One code."""
 
     code: str

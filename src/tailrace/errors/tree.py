@@ -12,6 +12,8 @@
     │   ├── RunFailed                … it failed; ``report`` says why
     │   └── RunCancelled             … it was cancelled                      (exit 130)
     ├── TransportError           retry later, or start the server            (TR4xx, exit 5)
+    ├── NotAllowed               show a key that may do this                 (TR42x, exit 4)
+    ├── Conflict                 somebody else wrote first: look again       (TR402, exit 1)
     └── StoreError               the store cannot be used                    (TR5xx, exit 5)
         └── NotFound                 … nothing has that id                   (exit 3)
 """
@@ -145,6 +147,18 @@ class TransportError(TailraceError):
     """A server cannot be reached."""
 
     default_code = "TR400"
+
+
+class NotAllowed(TailraceError):  # noqa: N818 - an answer more than a fault
+    """A server wants a key, or another one."""
+
+    default_code = "TR409"
+
+
+class Conflict(TailraceError):  # noqa: N818 - an answer more than a fault
+    """A compare-and-set failed: somebody else wrote first."""
+
+    default_code = "TR402"
 
 
 class StoreError(TailraceError):

@@ -102,7 +102,7 @@ def find_action(task_ref: str, payload: Any, home: str = "") -> Action:
         function: Any = _imported(module, home)
         for part in path.split("."):
             function = getattr(function, part)
-    except Exception as error:
+    except Exception as error:  # a module of the user's may raise anything when imported
         raise _missing(task_ref, f"{type(error).__name__}: {error}") from error
     if not callable(function):
         raise _missing(task_ref, f"it is a {type(function).__name__}, which cannot be called")

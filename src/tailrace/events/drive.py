@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
@@ -61,8 +60,7 @@ class Result(msgspec.Struct, frozen=True):
     """True when the action returned, whatever became of the record."""
 
 
-@dataclass(frozen=True, slots=True)
-class Driver:
+class Driver(msgspec.Struct, frozen=True):
     """What work needs on its way."""
 
     outbox: Outbox
@@ -91,7 +89,7 @@ class Driver:
                 return self._ended(work, step, outcome, is_durable=durable)
             try:
                 wait_until(self.clock, step.retry_at_ns)
-            except BaseException as error:
+            except BaseException as error:  # Ctrl-C while it waits ends the work, on record
                 self.abandon(work, error)
                 raise
             self.outbox.hand_over(work.resume(self.clock.now_ns()))
@@ -196,7 +194,7 @@ class Driver:
             return
         try:
             self.on_failure(step.failure, error)
-        except Exception:
+        except Exception:  # a function of the user's may raise anything
             logger.warning("the observer of failures failed", exc_info=True)
 
 
@@ -278,7 +276,7 @@ def judged(error: BaseException, override: Callable[[Any], Any] | None) -> Failu
     try:
         answer = override(error)
         category = ErrorCategory(getattr(answer, "value", answer)).value
-    except Exception:
+    except Exception:  # a function of the user's may raise anything
         logger.warning("_classify_error failed; the rules decide", exc_info=True)
         return capture(error)
     record = capture(error, category=category)

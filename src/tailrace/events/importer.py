@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from hashlib import sha256
 from itertools import islice
@@ -33,8 +32,7 @@ _KEPT = 64 * 1024
 _ID_INSTANT = re.compile(r"^EVT-(\d{8}-\d{6})-")
 
 
-@dataclass(slots=True)
-class ImportReport:
+class ImportReport(msgspec.Struct):
     """What an import found, and what it did; of a dry run, what it would have done."""
 
     source: str
@@ -45,9 +43,9 @@ class ImportReport:
     """Pieces that an earlier import took."""
     letters: int = 0
     """Dead letters among the imported."""
-    shapes: dict[str, int] = field(default_factory=dict)
+    shapes: dict[str, int] = msgspec.field(default_factory=dict)
     """Events by shape, the known ones included."""
-    quarantined: list[tuple[int, str]] = field(default_factory=list)
+    quarantined: list[tuple[int, str]] = msgspec.field(default_factory=list)
     """Offset and reason of what no event could be made of, the known ones included."""
     naive: int = 0
     """Events whose time did not say its zone."""

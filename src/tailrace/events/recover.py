@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from random import Random
 from typing import Any, NoReturn
 
@@ -28,8 +27,7 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
     """Pieces of work that only their own process could do: dead letters, where they leave one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """One piece of lost work."""
 
     work: Work

@@ -68,7 +68,7 @@ class Reruns:
                 step = self._attempt(work)
                 if step.retry_at_ns is not None:
                     self.add(step.retry_at_ns, work)
-            except BaseException:
+            except BaseException:  # SystemExit of one action must not end the others' thread
                 logger.exception("work that was taken over could not go on")
             finally:
                 with self._changed:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from tailrace.events.event_json import new_event
 from tailrace.events.failing import error_info, failure_json, hop_json
@@ -15,8 +16,7 @@ from tailrace.model.event import Event, EventStatus
 from tailrace.model.failure import FailureSnapshot
 
 
-@dataclass(slots=True, kw_only=True)
-class Story:
+class Story(Struct, kw_only=True):
     """What has been told so far, and how the next event is told."""
 
     order: Order

@@ -7,7 +7,6 @@ another process to go on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -75,13 +74,12 @@ def ending_of(category: str, reason: str, *, wants_letter: bool) -> Ending:
     return Ending(EventStatus.DEAD_LETTER, "max_retries_exceeded", leaves_letter=True)
 
 
-@dataclass(slots=True, kw_only=True)
-class Work:
+class Work(msgspec.Struct, kw_only=True):
     """How far an order has come. Instants are nanoseconds since the epoch."""
 
     story: Story
     attempt: int = 1
-    attempt_id: str = field(default_factory=new_attempt_id)
+    attempt_id: str = msgspec.field(default_factory=new_attempt_id)
     first_ns: int = 0
     """When the first attempt of this generation started."""
     started_ns: int = 0

@@ -18,7 +18,7 @@ from tailrace.failures.frames import Place, Site, place_of, shown_file, source_l
 from tailrace.failures.naming import encodable
 from tailrace.failures.tags import Tags, has_secret, tags_of
 from tailrace.failures.thread import thread_name
-from tailrace.failures.types import about, type_name
+from tailrace.failures.types import about_type, type_name
 from tailrace.failures.verdict import Verdict
 from tailrace.model import ErrorCategory, FailureClass, FailureRecord, Frame, new_sortable
 from tailrace.model.secret import redact_text
@@ -31,6 +31,8 @@ MAX_MESSAGE = 2048
 """Characters of a message that are kept."""
 _MAX_CAUSE_MESSAGE = 512
 _MAX_NOTES = 8
+_MOST_TYPES = 64
+"""Types from one place whose fingerprints are remembered before all are forgotten."""
 _GIVEN = "given"
 """The rule where the caller said the category."""
 
@@ -114,45 +116,53 @@ def _capture(
 ) -> FailureRecord:
     verdict = classify(error, rules)
     redacted: list[str] = []
-    chain = list(causes(error))
+    chain = causes(error)
     place = place_of(error.__traceback__)
-    site, own = place.site, place.own
+    own = place.own
+    known = about_type(type(error))
+    name = known.name
     members: list[BaseException] = []
     count = 0
     if isinstance(error, BaseExceptionGroup):
         members, count = leaves(error), count_leaves(error)
         site, own = _site_of_group(place, members)
-    location, line, function = _shown(own, redacted)
+        default = _fingerprint(name, chain, members, site)
+    elif chain:
+        default = _fingerprint(name, chain, members, place.site)
+    else:
+        default = _usual_fingerprint(name, place)
+    location, line, function = _shown(own, redacted) if own is not None else ("", "", "")
     message = _message(error, MAX_MESSAGE, "message", redacted)
-    extra = _extra(error, redacted)
-    names = (type_name(type(error)), *[type_name(type(cause)) for cause in chain])
-    fingerprint = _fingerprint(names, members, site, extra.fingerprint or verdict.fingerprint)
-    return FailureRecord(
-        type=names[0],
-        message=message,
-        category=category or str(verdict.category),
-        retryable=not verdict.is_refused,
-        location=location,
-        source_line=line,
-        function=function,
-        causes=_pairs(chain, "cause_chain", redacted),
-        fingerprint=fingerprint,
-        retry_after=verdict.retry_after,
-        failure_id=f"F-{new_sortable()}",
-        captured_ns=time.time_ns(),
-        class_=class_ or str(verdict.class_),
-        rule=verdict.rule if category is None else _GIVEN,
-        fp_template=template_fingerprint(fingerprint, message),
-        notes=extra.notes,
-        children=_pairs(members, "children", redacted),
-        child_count=count,
-        frames=place.frames,
-        stack_id=place.stack_id,
-        thread=thread or thread_name(),
-        pid=os.getpid(),
-        redacted=tuple(redacted),
-        tags=extra.tags,
-        dropped_tags=extra.dropped_tags,
+    extra = _extra(error, redacted) if known.is_telling or error.__dict__ else _NOTHING
+    wish = extra.fingerprint or verdict.fingerprint
+    fingerprint = custom_fingerprint(wish, default) if wish else default
+    return FailureRecord(  # in the order of its fields: by name it takes five times as long
+        name,
+        message,
+        category or str(verdict.category),
+        not verdict.is_refused,
+        location,
+        line,
+        function,
+        _pairs(chain, "cause_chain", redacted) if chain else (),
+        (),
+        fingerprint,
+        verdict.retry_after,
+        f"F-{new_sortable()}",
+        time.time_ns(),
+        class_ or str(verdict.class_),
+        verdict.rule if category is None else _GIVEN,
+        template_fingerprint(fingerprint, message),
+        extra.notes,
+        _pairs(members, "children", redacted) if members else (),
+        count,
+        place.frames,
+        place.stack_id,
+        thread or thread_name(),
+        os.getpid(),
+        tuple(redacted),
+        extra.tags,
+        extra.dropped_tags,
     )
 
 
@@ -169,8 +179,6 @@ _NOTHING = _Extra()
 
 
 def _extra(error: BaseException, redacted: list[str]) -> _Extra:
-    if not about(error)[1]:
-        return _NOTHING
     try:
         tags, dropped = tags_of(error)
     except Exception:  # noqa: BLE001 - mappings of a foreign exception may raise anything
@@ -189,10 +197,8 @@ def _notes(error: BaseException, redacted: list[str]) -> tuple[str, ...]:
     return tuple([_bounded(note, _MAX_CAUSE_MESSAGE, "notes", redacted) for note in kept])
 
 
-def _shown(own: Frame | None, redacted: list[str]) -> tuple[str, str, str]:
+def _shown(own: Frame, redacted: list[str]) -> tuple[str, str, str]:
     """Return location, line of source and function of the user's own frame."""
-    if own is None:
-        return "", "", ""
     line, is_redacted = source_line(own.file, own.line)
     if is_redacted:
         redacted.append("source_line")
@@ -213,18 +219,30 @@ def _site_of_group(
 
 
 def _fingerprint(
-    names: tuple[str, ...], members: Sequence[BaseException], site: tuple[Site, ...], wish: str
+    name: str,
+    chain: Sequence[BaseException],
+    members: Sequence[BaseException],
+    site: tuple[Site, ...],
 ) -> str:
+    names = (name, *[type_name(type(cause)) for cause in chain])
     kinds = tuple(sorted({type_name(type(member)) for member in members})) if members else ()
-    default = site_fingerprint(names, kinds, site)
-    return custom_fingerprint(wish, default) if wish else default
+    return site_fingerprint(names, kinds, site)
+
+
+def _usual_fingerprint(name: str, place: Place) -> str:
+    """Return the fingerprint of an exception without causes or members, the usual kind."""
+    known = place.fingerprints
+    found = known.get(name)
+    if found is None:
+        if len(known) >= _MOST_TYPES:
+            known.clear()
+        found = known[name] = site_fingerprint((name,), (), place.site)
+    return found
 
 
 def _pairs(
     errors: Sequence[BaseException], field: str, redacted: list[str]
 ) -> tuple[tuple[str, str], ...]:
-    if not errors:
-        return ()
     return tuple(
         [
             (type_name(type(one)), _message(one, _MAX_CAUSE_MESSAGE, field, redacted))
@@ -244,8 +262,11 @@ def _message(error: BaseException, limit: int, field: str, redacted: list[str]) 
 def _bounded(text: str, limit: int, field: str, redacted: list[str]) -> str:
     """Return a text without secrets and cut; note the field where there was one."""
     length = len(text)
-    text = encodable(text)
+    if type(text) is not str or not text.isascii():
+        text = encodable(text)
     clean = redact_text(text)
+    if clean is text and length <= limit:
+        return text
     if clean != text and not text.startswith(clean) and field not in redacted:
         redacted.append(field)
     if max(length, len(clean)) > limit:

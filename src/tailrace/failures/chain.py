@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 MAX_CAUSES = 8
 """Causes of a failure that are looked at and kept."""
@@ -12,20 +12,22 @@ MOST_LEAVES = 65_535
 """Members are counted up to here."""
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield the causes of an exception, nearest first, each once, at most ``MAX_CAUSES``."""
+def causes(error: BaseException) -> Sequence[BaseException]:
+    """Return the causes of an exception, nearest first, each once, at most ``MAX_CAUSES``."""
     if error.__cause__ is None and error.__context__ is None:
-        return
+        return ()
+    found: list[BaseException] = []
     seen = {id(error)}
     for _ in range(MAX_CAUSES):
         cause = error.__cause__
         if cause is None and not error.__suppress_context__:
             cause = error.__context__
         if cause is None or id(cause) in seen:
-            return
+            break
         seen.add(id(cause))
-        yield cause
+        found.append(cause)
         error = cause
+    return found
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

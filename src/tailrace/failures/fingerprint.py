@@ -13,6 +13,8 @@ VERSION = "v1"
 _DEFAULT = "{{default}}"
 _MAX_TEMPLATE = 512
 """Characters of a message that a template is made of."""
+_MOST_TEMPLATES = 1024
+"""Fingerprints of messages that are remembered before all are forgotten."""
 _HINT = re.compile(r"[\d\"'`]")
 """Without one of these a message has no parts that vary."""
 _VARYING = re.compile(
@@ -49,10 +51,23 @@ def site_fingerprint(
     return _digest("\x1e".join("\x1f".join(part) for part in (types, members, functions)))
 
 
-@lru_cache(maxsize=1024)
+_SOME_DIGIT = bytes.maketrans(b"0123456789", b"1" * 10)
+_TEMPLATES: dict[tuple[str, bytes], str] = {}
+"""Fingerprints by site and by what a message is with each digit the same one."""
+
+
 def template_fingerprint(site: str, message: str) -> str:
     """Return ``v1:`` and 32 hex digits of a site and of what its message says beside ids."""
-    return _of_template(site, template_of(message))
+    text = message[:_MAX_TEMPLATE]
+    if not text.isascii() or "0x" in text or "0X" in text:
+        return _of_template(site, template_of(text))
+    key = (site, text.encode().translate(_SOME_DIGIT))  # which digit it is matters in 0x alone
+    found = _TEMPLATES.get(key)
+    if found is None:
+        if len(_TEMPLATES) >= _MOST_TEMPLATES:
+            _TEMPLATES.clear()
+        found = _TEMPLATES[key] = _of_template(site, template_of(text))
+    return found
 
 
 @lru_cache(maxsize=1024)

@@ -50,6 +50,8 @@ class Place(NamedTuple):
     """The own frames, consecutive repeats folded; what a fingerprint is made of."""
     stack_id: str = ""
     """``b2:`` and 32 hex digits of the frames; empty where there are none."""
+    fingerprints: dict[str, str] = {}  # noqa: RUF012 - every place is made with its own
+    """By the name of an exception's type: of one without causes that came from here."""
 
 
 _PLACES: dict[tuple[int, ...], tuple[Place, list[CodeType]]] = {}
@@ -106,7 +108,7 @@ def _read(traceback: TracebackType | None) -> Place:
         del frames[_KEPT_FRAMES:-_KEPT_FRAMES]
     own = found.get(OWN) or found.get(LIBRARY)
     site = sites[OWN] or sites[LIBRARY] or sites[STANDARD]
-    return Place(tuple(frames), own, tuple(site), _stack_id(frames))
+    return Place(tuple(frames), own, tuple(site), _stack_id(frames), {})
 
 
 def _stack_id(frames: list[Frame]) -> str:

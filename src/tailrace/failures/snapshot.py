@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -73,8 +74,8 @@ def snapshot_of(
         level=level_of(origin.path),
         given_up=record.given_up,
         notes=record.notes,
-        cause_chain=tuple([Cause(kind, message) for kind, message in record.causes]),
-        children=tuple([Cause(kind, message) for kind, message in record.children]),
+        cause_chain=_causes(record.causes) if record.causes else (),
+        children=_causes(record.children) if record.children else (),
         child_count=record.child_count,
         fp_site=record.fingerprint,
         fp_template=record.fp_template,
@@ -92,6 +93,10 @@ def snapshot_of(
         description=f"{record.type}: {record.message}" if record.message else record.type,
         **context,
     )
+
+
+def _causes(pairs: Sequence[tuple[str, str]]) -> tuple[Cause, ...]:
+    return tuple([Cause(kind, message) for kind, message in pairs])
 
 
 def capture_snapshot(

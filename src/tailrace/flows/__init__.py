@@ -5,8 +5,9 @@ Names are loaded when first used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tailrace.lazy import lazy_names
 
 if TYPE_CHECKING:
     from tailrace.flows.build import (
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from tailrace.flows.load import (
         load_target,
     )
+    from tailrace.flows.loaded import (
+        LoadedFlow,
+    )
     from tailrace.flows.python import (
         Fragment,
         Task,
@@ -62,7 +66,6 @@ if TYPE_CHECKING:
         json_schema,
     )
     from tailrace.flows.yaml_file import (
-        LoadedFlow,
         load_yaml,
         parse_yaml,
     )
@@ -72,7 +75,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Fragment": "python",
-    "LoadedFlow": "yaml_file",
+    "LoadedFlow": "loaded",
     "ParameterInfo": "discovery",
     "PluginReport": "discovery",
     "Task": "python",
@@ -148,15 +151,5 @@ __all__ = [
     "until",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'tailrace.flows' has no attribute {name!r}")
-    value = getattr(import_module(f"tailrace.flows.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

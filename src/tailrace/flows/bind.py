@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tailrace.errors import ExpressionError
-from tailrace.flows.expressions import compile_value
 from tailrace.flows.findings import Findings, listed, meant, place_of
 from tailrace.flows.references import check_references
 from tailrace.flows.sight import Sight
@@ -66,6 +65,10 @@ def declared_inputs(
 ) -> dict[str, Source]:
     """Return the sources of values as written; what they refer to is checked."""
     sources: dict[str, Source] = {}
+    if not inputs:
+        return sources
+    from tailrace.flows.expressions import compile_value  # noqa: PLC0415 - many flows have none
+
     for name, raw in inputs.items():
         try:
             sources[name] = source = compile_value(raw)
@@ -125,6 +128,8 @@ def _positional(signature: Signature, sources: Mapping[str, Source]) -> list[Bin
     It is reached through those before it, so these get their defaults.
     """
     parameters = signature.positional
+    if not parameters:
+        return []
     last = max((i for i, p in enumerate(parameters) if p.name in sources), default=-1)
     return [
         Binding(

@@ -9,7 +9,6 @@ from typing import Any
 from tailrace.errors import DefinitionError
 from tailrace.flows.case_key import constant_case
 from tailrace.flows.choice import choice
-from tailrace.flows.expressions import canonical
 from tailrace.flows.literal import literal
 from tailrace.flows.operand import Fragment, as_node
 from tailrace.model import Case, Collect, Flow, ForEach, Repeat, SubFlow, Switch, Until
@@ -120,6 +119,8 @@ def subflow(flow: Flow, *, inputs: Mapping[str, Any] | None = None, name: str = 
 
 def _source(value: Any, *, bare_root: str | None = "params") -> str:
     """Return the canonical source of an expression, or of a plain value."""
+    from tailrace.flows.expressions import canonical  # noqa: PLC0415 - many flows have none
+
     if isinstance(value, str):
         return canonical(value, bare_root=bare_root)
     return canonical(literal(value))

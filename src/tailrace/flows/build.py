@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, assert_never
+
+from msgspec.structs import replace
 
 from tailrace.errors import DefinitionError
 from tailrace.flows.tree import children, fold, walk, with_children

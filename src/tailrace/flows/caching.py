@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tailrace.errors import DefinitionError
 from tailrace.flows.findings import meant
@@ -11,8 +12,7 @@ from tailrace.flows.findings import meant
 MODES = ("inputs", "none")
 
 
-@dataclass(frozen=True, slots=True)
-class Caching:
+class Caching(Struct, frozen=True):
     """How a task is cached."""
 
     mode: str = "none"

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from tailrace.errors import ExpressionError
-from tailrace.flows.expressions import compile_expression
 from tailrace.model import Case
 
 Key = str | int | float | bool | None
@@ -16,6 +15,8 @@ def constant_case(case: Case) -> Case:
     """Return the case with a plain key, if its template always gives the same value."""
     if not case.template:
         return case
+    from tailrace.flows.expressions import compile_expression  # noqa: PLC0415 - few cases need it
+
     expression = compile_expression(str(case.key))
     if expression.references:
         return case

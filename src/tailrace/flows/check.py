@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from tailrace.flows.compile import analyse
-from tailrace.flows.findings import Findings
+from tailrace.flows.compile import analysis
 from tailrace.model import Finding, Flow, Policy
 
 _PARAM_CODES = frozenset({"TR150", "TR153"})
@@ -27,6 +26,4 @@ def check_flow(
             provides is an error.
         override: the policy of the command line.
     """
-    findings = Findings()
-    analyse(flow, params=params or (), override=override, findings=findings)
-    return findings.sorted()
+    return analysis(flow, params=params or (), override=override).findings.sorted()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
+from weakref import WeakKeyDictionary
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tailrace.errors import DefinitionError, ExpressionError
 from tailrace.flows.bind import bind, declared_inputs
-from tailrace.flows.expressions import compile_expression
 from tailrace.flows.findings import Findings, place_of
 from tailrace.flows.hash import definition_hash
 from tailrace.flows.importable import importable
@@ -55,6 +57,19 @@ from tailrace.model import (
 )
 
 
+class Analysis(NamedTuple):
+    """What a flow becomes, and what was found on the way."""
+
+    plan: FlowPlan | None
+    """Good to run when no finding is an error; None when the structure does not hold."""
+    findings: Findings
+
+
+_Wanted = tuple[frozenset[str], Policy | None, Policy | None]
+_last: WeakKeyDictionary[Flow, tuple[_Wanted, Analysis]] = WeakKeyDictionary()
+"""The newest analysis of each flow: what has been checked is compiled next."""
+
+
 def compile_flow(
     flow: Flow,
     *,
@@ -73,8 +88,7 @@ def compile_flow(
     Raises:
         DefinitionError: something is wrong; ``findings`` holds every error.
     """
-    findings = Findings()
-    plan = analyse(flow, params=params, override=override, base=base, findings=findings)
+    plan, findings = analysis(flow, params=params, override=override, base=base)
     errors = findings.errors()
     if plan is None or errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
@@ -85,6 +99,28 @@ def compile_flow(
             findings=errors,
         )
     return plan
+
+
+def analysis(
+    flow: Flow,
+    *,
+    params: Collection[str] = (),
+    override: Policy | None = None,
+    base: Policy | None = None,
+) -> Analysis:
+    """Return the plan of a flow with all findings, worked out once for equal arguments in a row.
+
+    The arguments are those of ``compile_flow``.
+    """
+    wanted = (frozenset(params), override, base)
+    known = _last.get(flow)
+    if known is not None and known[0] == wanted:
+        return known[1]
+    findings = Findings()
+    plan = analyse(flow, params=params, override=override, base=base, findings=findings)
+    found = Analysis(plan, findings)
+    _last[flow] = (wanted, found)
+    return found
 
 
 def analyse(
@@ -127,8 +163,7 @@ def _written_params(places: Places) -> dict[str, list[Place]]:
     return found
 
 
-@dataclass(slots=True)
-class _Planner:
+class _Planner(Struct):
     """Plans one flow: scopes are laid out from the outside in, and planned from the inside out."""
 
     flow: Flow
@@ -268,7 +303,7 @@ class _Planner:
             cases.append(CasePlan(key=key, label=_case_label(case), body=self.scopes[inside]))
         return SwitchStep(
             **shared,
-            on=self._expression(node.on, sight, node.where, f"{node.name}.on"),
+            on=self._expression(_of_loop(node.on, sight), sight, node.where, f"{node.name}.on"),
             cases=tuple(cases),
             default=None if node.default is None else self.scopes[place.children[-1]],
         )
@@ -278,7 +313,9 @@ class _Planner:
     ) -> ForEachStep:
         return ForEachStep(
             **shared,
-            over=self._expression(node.over, sight, node.where, f"{node.name}.over"),
+            over=self._expression(
+                _of_loop(node.over, sight), sight, node.where, f"{node.name}.over"
+            ),
             body=self.scopes[place.children[0]],
             item=node.item,
             index_name=node.index,
@@ -328,11 +365,15 @@ class _Planner:
     def _number(
         self, value: int | str, sight: Sight, where: SourceSpan | None, subject: str
     ) -> int | Expression:
-        return value if isinstance(value, int) else self._expression(value, sight, where, subject)
+        if isinstance(value, int):
+            return value
+        return self._expression(_of_loop(value, sight), sight, where, subject)
 
     def _expression(
         self, source: str, sight: Sight, where: SourceSpan | None, subject: str
     ) -> Expression:
+        from tailrace.flows.expressions import compile_expression  # noqa: PLC0415 - as in ``bind``
+
         try:
             expression = compile_expression(source)
         except ExpressionError as error:
@@ -342,8 +383,7 @@ class _Planner:
         return expression
 
 
-@dataclass(frozen=True, slots=True)
-class _Unusable:
+class _Unusable(Struct, frozen=True):
     """Stands for an expression that was reported; a plan that holds one is never handed out."""
 
     source: str
@@ -360,6 +400,13 @@ _NO_PLAN = FlowPlan(
     policy=EffectivePolicy(),
 )
 """Stands for a nested flow whose problems were reported."""
+
+
+def _of_loop(source: str, sight: Sight) -> str:
+    """Return the name of a loop variable where a name standing alone was taken for a param's."""
+    root, _, name = source.partition(".")
+    is_variable = root == "params" and name in sight.loop_variables() and not sight.has_param(name)
+    return name if is_variable else source
 
 
 def _label(place: Place) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from types import MethodType
 from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from msgspec.structs import replace
 
 from tailrace.errors import DefinitionError
 from tailrace.flows.caching import read_caching

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
+
+from msgspec import Struct, field
 
 from tailrace.flows.outline import case_name, detail_of
 from tailrace.flows.tree import fold
@@ -23,8 +24,7 @@ from tailrace.model import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(Struct, frozen=True):
     """One node. ``shape`` is ``task``, ``choice``, ``flow`` or ``handler``."""
 
     id: str
@@ -32,8 +32,7 @@ class Box:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """A frame around what is inside a loop or a race."""
 
     id: str
@@ -41,8 +40,7 @@ class Frame:
     inside: tuple[Box | Frame, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Arrow:
+class Arrow(Struct, frozen=True):
     """From one box to another; ``is_back``: back to the start of a loop."""
 
     source: str
@@ -51,8 +49,7 @@ class Arrow:
     is_back: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
+class Drawing(Struct, frozen=True):
     """All boxes, frames and arrows of a flow."""
 
     name: str
@@ -60,8 +57,7 @@ class Drawing:
     arrows: tuple[Arrow, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(Struct, frozen=True):
     """What is drawn for a node. ``exits`` are boxes with the label of the arrow that leaves."""
 
     shapes: tuple[Box | Frame, ...]
@@ -79,8 +75,7 @@ def draw(flow: Flow) -> Drawing:
     return Drawing(flow.name, (*shapes, *handlers), tuple(artist.arrows))
 
 
-@dataclass(slots=True)
-class _Artist:
+class _Artist(Struct):
     arrows: list[Arrow] = field(default_factory=list)
 
     def piece(self, node: Node, parts: list[_Piece], number: int) -> _Piece:

@@ -6,9 +6,10 @@ The same name is the same node wherever it stands.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import assert_never
+
+from msgspec import Struct, field
 
 from tailrace.flows.graph_nodes import MAX_DEPTH, TOO_DEEP, GraphBuilder
 from tailrace.flows.graph_tree import (
@@ -75,8 +76,7 @@ def _definitions(pipelines: Iterable[Pipeline]) -> Iterator[tuple[str, Term]]:
                     assert_never(term)
 
 
-@dataclass(slots=True, eq=False)
-class _EdgeReader:
+class _EdgeReader(Struct, eq=False):
     builder: GraphBuilder
     definitions: dict[str, Term]
     nodes: list[Node] = field(default_factory=list)

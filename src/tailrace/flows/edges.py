@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import product
+
+from msgspec import Struct, field
 
 from tailrace.model import All, Graph, Node, Seq
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Part:
+class _Part(Struct, frozen=True, eq=False):
     """A piece of the graph that is a nesting of sequences and groups."""
 
     first: int
@@ -40,8 +40,7 @@ def structure(nodes: Sequence[Node], edges: Sequence[tuple[int, int]]) -> Node:
     return _tree(whole, steps.nodes)
 
 
-@dataclass(slots=True, eq=False)
-class Steps:
+class Steps(Struct, eq=False):
     """The nodes of a tree in definition order, and the edges between them by position."""
 
     nodes: list[Node] = field(default_factory=list)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from typing import Protocol, assert_never
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tailrace.errors import ExpressionError
 from tailrace.flows.case_key import Key, case_key, constant_case
@@ -59,8 +61,7 @@ class Tasks(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class GraphBuilder:
+class GraphBuilder(Struct, eq=False):
     """Builds nodes from terms. One builder sees all terms of one flow."""
 
     tasks: Tasks

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from tailrace.flows.findings import Findings
 from tailrace.flows.passage import Passage
@@ -33,8 +34,7 @@ class Kind(StrEnum):
     END = "the end of the text"
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """A word with its offsets in the passage.
 
     ``text`` is what it means: without quotes, braces and escapes.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tailrace.flows.graph_tokens import Kind, Token
 from tailrace.flows.passage import Passage
 from tailrace.model import SourceSpan
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Value:
+class Value(Struct, frozen=True, eq=False):
     """An argument or a case key, as written."""
 
     token: Token
@@ -32,8 +31,7 @@ class Value:
         return self.passage.span(self.token.start, self.token.end)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TaskTerm:
+class TaskTerm(Struct, frozen=True, eq=False):
     """``task``, or ``name: task``."""
 
     task: str
@@ -42,16 +40,14 @@ class TaskTerm:
     where: SourceSpan
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PipeTerm:
+class PipeTerm(Struct, frozen=True, eq=False):
     """``pipe(name)``."""
 
     pipe: str
     where: SourceSpan
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Group:
+class Group(Struct, frozen=True, eq=False):
     """``(a & b)`` or ``(a | b)``. ``is_race``: the first success wins."""
 
     members: tuple[Pipeline, ...]
@@ -60,16 +56,14 @@ class Group:
     where: SourceSpan
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CaseTerm:
+class CaseTerm(Struct, frozen=True, eq=False):
     """One branch of a switch."""
 
     key: Value
     body: Pipeline
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SwitchTerm:
+class SwitchTerm(Struct, frozen=True, eq=False):
     """``switch(on=…){ key: branch; default: branch }``."""
 
     on: Value
@@ -79,8 +73,7 @@ class SwitchTerm:
     where: SourceSpan
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LoopTerm:
+class LoopTerm(Struct, frozen=True, eq=False):
     """``repeat``, ``foreach`` or ``until``: ``kind(arguments){ body }``."""
 
     kind: str
@@ -90,8 +83,7 @@ class LoopTerm:
     where: SourceSpan
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Pipeline:
+class Pipeline(Struct, frozen=True, eq=False):
     """Terms one after the other; also a term, in parentheses."""
 
     terms: tuple[Term, ...]

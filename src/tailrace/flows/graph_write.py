@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import assert_never
+
+from msgspec import Struct
 
 from tailrace.errors import DefinitionError
 from tailrace.flows.case_key import case_key, constant_case
@@ -51,8 +52,7 @@ def graph_text(root: Node, entries: TaskEntries) -> str:
     return "\n>> ".join(writer.text(step) for step in steps)
 
 
-@dataclass(frozen=True, slots=True)
-class _Writer:
+class _Writer(Struct, frozen=True):
     entries: TaskEntries
 
     def text(self, root: Node) -> str:

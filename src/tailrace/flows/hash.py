@@ -28,6 +28,8 @@ from tailrace.model import (
     Until,
 )
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 
 def definition_hash(flow: Flow) -> str:
     """Return the SHA-256 (hex) of what a flow does.
@@ -39,8 +41,9 @@ def definition_hash(flow: Flow) -> str:
 
 
 def _flow(flow: Flow) -> str:
-    root = "null" if flow.root is None else fold(flow.root, _node)
-    handlers = [_node(node, [], 0) for _, node in sorted(flow.handlers.items())]
+    combine = _Texts()
+    root = "null" if flow.root is None else fold(flow.root, combine)
+    handlers = [combine(node, [], 0) for _, node in sorted(flow.handlers.items())]
     rest = _json(
         [
             canonical_value(flow.defaults),
@@ -53,7 +56,23 @@ def _flow(flow: Flow) -> str:
     return f"[1,{root},[{','.join(handlers)}],{rest}]"
 
 
-def _node(node: Node, parts: list[str], _number: int) -> str:
+class _Texts:
+    """Canonical texts of nodes; what many nodes of one task have in common is written once."""
+
+    def __init__(self) -> None:
+        self._plain: dict[int, str] = {}
+        """By identity of the task: what follows the name in a node that adds nothing to it."""
+
+    def __call__(self, node: Node, parts: list[str], _number: int) -> str:
+        if not isinstance(node, TaskNode) or node.inputs or node.outputs or node.policy is not None:
+            return _node(node, parts)
+        known = self._plain.get(id(node.task))
+        if known is None:
+            known = self._plain[id(node.task)] = _json(_task(node)[1:])[1:]
+        return f'["TaskNode",[{_json(node.name)},{known},[]]'
+
+
+def _node(node: Node, parts: list[str]) -> str:
     """Return the canonical text of a node from those of its children."""
     own: list[Any]
     match node:
@@ -101,7 +120,7 @@ def _task(node: TaskNode) -> list[Any]:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _encode(value)
 
 
 def canonical_value(value: Any) -> Any:

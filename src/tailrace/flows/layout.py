@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from itertools import chain, pairwise
+
+from msgspec import Struct, field
 
 from tailrace.flows.place import Place
 from tailrace.model import All, Graph, GroupPlan, Seq, TaskNode
@@ -13,8 +14,7 @@ _Part = tuple[tuple[int, ...], tuple[int, ...]]
 """Entries and exits of what is laid out so far."""
 
 
-@dataclass(slots=True, eq=False)
-class Layout:
+class Layout(Struct, eq=False):
     """The steps of one scope before they are bound. Index is definition order.
 
     ``has_payload`` tells whether a value comes in where the scope starts.

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from tailrace.errors import PolicyValidationError
 from tailrace.model import EffectiveOnError, EffectivePolicy, Flow, Policy, TaskNode
-from tailrace.policy import resolve
 
 
 class Policies:
@@ -37,6 +36,10 @@ class Policies:
 
 
 def _resolved(levels: Sequence[tuple[str, Policy | None]]) -> EffectivePolicy:
+    if all(policy is None for _, policy in levels):
+        return EffectivePolicy()
+    from tailrace.policy import resolve  # noqa: PLC0415 - only where a policy is given
+
     try:
         return resolve(levels)
     except PolicyValidationError:  # every problem of each level is among the findings

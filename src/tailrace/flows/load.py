@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 from tailrace.errors import DefinitionError
 from tailrace.flows.findings import listed, meant
+from tailrace.flows.loaded import LoadedFlow
 from tailrace.model import Finding, Flow, Severity, SourceSpan
-
-if TYPE_CHECKING:
-    from tailrace.flows.yaml_file import LoadedFlow
 
 
 def load_target(target: str) -> LoadedFlow:
@@ -25,11 +22,11 @@ def load_target(target: str) -> LoadedFlow:
     What is wrong is in the findings, which are those of ``check_flow`` for a run without params of
     its own; nothing but a failing disk raises.
     """
-    from tailrace.flows.yaml_file import LoadedFlow, load_yaml  # noqa: PLC0415 - loads YAML
-
     path, name = _split(target)
     try:
         if path.suffix in {".yaml", ".yml"}:
+            from tailrace.flows.yaml_file import load_yaml  # noqa: PLC0415 - a third of all modules
+
             _demand_file(path)
             return load_yaml(path)
         if path.suffix == ".py":
@@ -184,6 +181,5 @@ def _flow_in(module: ModuleType, name: str, target: str) -> Flow:
 
 def _checked(flow: Flow) -> LoadedFlow:
     from tailrace.flows.check import check_flow  # noqa: PLC0415 - planning is not needed to refuse
-    from tailrace.flows.yaml_file import LoadedFlow  # noqa: PLC0415 - loads YAML
 
     return LoadedFlow(flow=flow, findings=check_flow(flow))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import assert_never
+
+from msgspec import Struct
 
 from tailrace.flows.tree import fold
 from tailrace.model import (
@@ -24,8 +25,7 @@ from tailrace.model import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """One line of an outline. ``kind`` is the word for what it is, such as ``task``."""
 
     kind: str

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tailrace.model import SourceSpan
 
@@ -48,8 +49,7 @@ class SourceFile:
         return self._lines[number]
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(Struct, frozen=True):
     """Text taken from a file, perhaps indented, folded or quoted there.
 
     ``offsets`` has the offset in the file of every character, and of the end.

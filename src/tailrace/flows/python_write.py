@@ -5,8 +5,9 @@ from __future__ import annotations
 import keyword
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, assert_never
+
+from msgspec import Struct, field
 
 from tailrace.errors import DefinitionError
 from tailrace.flows.build import named
@@ -64,8 +65,7 @@ def to_python(flow: Flow) -> str:
     return "\n".join([f'"""Flow {title}."""', "", *imports, "", *module.lines, ""])
 
 
-@dataclass(slots=True)
-class _Module:
+class _Module(Struct):
     lines: list[str] = field(default_factory=list)
     imports: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=lambda: {*_OFFERED, "flow", "float", "Graph"})
@@ -110,8 +110,7 @@ class _Module:
         return name
 
 
-@dataclass(frozen=True, slots=True)
-class _Writer:
+class _Writer(Struct, frozen=True):
     module: _Module
     entries: TaskEntries
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tailrace.flows.expressions import ROOTS
 from tailrace.flows.findings import Findings, listed, meant
@@ -24,8 +24,7 @@ def check_references(
         _check_path(path, sight, report)
 
 
-@dataclass(frozen=True, slots=True)
-class _Report:
+class _Report(Struct, frozen=True):
     findings: Findings
     source: str
     where: SourceSpan | None
@@ -105,6 +104,13 @@ def _check_join(name: str, sight: Sight, report: _Report) -> None:
 
 def _check_param(name: str, sight: Sight, report: _Report) -> None:
     if sight.has_param(name):
+        return
+    if name in sight.loop_variables():
+        report(
+            "TR153",
+            f"{name!r} is the variable of a loop, not a param",
+            f"Write {name} without params in front.",
+        )
         return
     known = sorted(sight.known.params)
     report(

@@ -24,7 +24,6 @@ from tailrace.model import (
     TaskNode,
     Until,
 )
-from tailrace.policy import cautions, problems
 
 
 def check_rules(flow: Flow, places: Places, override: Policy | None, findings: Findings) -> bool:
@@ -160,6 +159,8 @@ def _check_policy(
 ) -> None:
     if policy is None:
         return
+    from tailrace.policy import cautions, problems  # noqa: PLC0415 - only where one is given
+
     where = None if node is None else place_of(node)
     for problem in problems(policy, path):
         findings.add(

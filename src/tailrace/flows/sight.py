@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tailrace.flows.findings import listed
 from tailrace.flows.layout import Layout
@@ -12,8 +13,7 @@ from tailrace.flows.place import Place, Places, precedes, repeated_together, wit
 from tailrace.model import ForEach, Repeat, Until
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """What is the same for all steps of a flow."""
 
     places: Places
@@ -33,8 +33,7 @@ class Known:
         return f"Pass it with --param {param}=…, add it to the flow's defaults"
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(Struct, frozen=True):
     """The view from a step.
 
     ``origins`` are the steps it is seen from: itself, or for a step outside the graph those whose

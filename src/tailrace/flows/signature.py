@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from tailrace.model import Context
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """One parameter that can be given a value; ``*args`` and ``**kwargs`` are none."""
 
     name: str
@@ -24,8 +24,7 @@ class Parameter:
     """Given a value by ``functools.partial`` already; only declared inputs change it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """The parameters of a callable, the positional-only ones first."""
 
     parameters: tuple[Parameter, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from tailrace.flows.findings import Findings, listed, meant, place_of
 from tailrace.flows.layout import Layout
@@ -11,8 +12,7 @@ from tailrace.flows.place import Place, ordered, precedes
 from tailrace.model import EffectiveOnError, TaskNode
 
 
-@dataclass(slots=True, eq=False)
-class Targets:
+class Targets(Struct, eq=False):
     """The ``on_error`` targets of one scope, as indices of steps.
 
     ``origins`` gives for each step outside the graph the steps of the graph it is started for.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from types import UnionType
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tailrace.errors import DefinitionError
 from tailrace.flows.build import named
@@ -27,8 +29,7 @@ from tailrace.model import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TaskEntry:
+class TaskEntry(Struct, frozen=True):
     """One task to define, and its name."""
 
     name: str
@@ -50,8 +51,7 @@ class TaskEntry:
         return overlaid(self.node.task.policy, self.node.policy)
 
 
-@dataclass(slots=True)
-class TaskEntries:
+class TaskEntries(Struct):
     """All tasks of a flow. Nodes that differ in nothing but their name share one."""
 
     entries: dict[str, TaskEntry] = field(default_factory=dict)

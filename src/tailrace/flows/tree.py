@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import TypeVar, assert_never
+
+from msgspec.structs import replace
 
 from tailrace.model import (
     All,
@@ -76,8 +77,11 @@ def fold(root: Node, combine: Callable[[Node, list[T], int], T]) -> T:
         node, count, number = stack.pop()
         if count < 0:
             inner = children(node)
-            stack.append((node, len(inner), numbers))
-            stack.extend((child, -1, 0) for child in reversed(inner))
+            if inner:
+                stack.append((node, len(inner), numbers))
+                stack.extend([(child, -1, 0) for child in reversed(inner)])
+            else:
+                results.append(combine(node, [], numbers))
             numbers += 1
         else:
             start = len(results) - count

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -16,13 +15,14 @@ from tailrace.flows.graph_nodes import GraphBuilder
 from tailrace.flows.graph_text import parse_graph
 from tailrace.flows.graph_tokens import names_in
 from tailrace.flows.graph_tree import Pipeline
+from tailrace.flows.loaded import LoadedFlow
 from tailrace.flows.passage import Passage, SourceFile
 from tailrace.flows.tree import walk
 from tailrace.flows.yaml_policy import read_policy
 from tailrace.flows.yaml_shape import Section, data_of, shown
 from tailrace.flows.yaml_tasks import AllowImport, TaskTable
 from tailrace.flows.yaml_text import Items, Scalar, Table, Tree, passage_of, read_yaml, scalars
-from tailrace.model import Finding, Flow, Node, Policy, ScratchMerge, TaskNode
+from tailrace.model import Flow, Node, Policy, ScratchMerge, TaskNode
 
 MAX_BYTES = 262_144
 """Size of a flow file, at most."""
@@ -30,17 +30,6 @@ MAX_BYTES = 262_144
 TOP_KEYS = ("version", "name", "pipes", "tasks", "flow", "runtime")
 FLOW_KEYS = ("graph", "entry", "edges", "defaults", "policy", "max_parallel", "scratch_merge")
 RUNTIME_KEYS = ("expose_env",)
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedFlow:
-    """A flow with its findings. ``flow`` is None when there is too little left to build one.
-
-    A flow that comes with errors may be shown, never run.
-    """
-
-    flow: Flow | None
-    findings: list[Finding]
 
 
 def load_yaml(path: Path, *, allow_import: AllowImport | None = None) -> LoadedFlow:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, NoReturn, assert_never
 
 import yaml
+from msgspec import Struct, field
 
 from tailrace.flows.findings import Findings
 from tailrace.flows.passage import Passage, SourceFile, aligned
@@ -22,8 +22,7 @@ MAX_EXPANDED = 1_048_576
 """Characters and values a file may stand for once its aliases are expanded."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Scalar:
+class Scalar(Struct, frozen=True, eq=False):
     """A single value. ``start`` and ``end`` are offsets in the file, as for the others."""
 
     value: str | int | float | bool | None
@@ -33,8 +32,7 @@ class Scalar:
     is_plain: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Items:
+class Items(Struct, frozen=True, eq=False):
     """A sequence. ``size`` counts values and characters, aliases expanded."""
 
     members: tuple[Tree, ...]
@@ -43,16 +41,14 @@ class Items:
     size: int = 1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Entry:
+class Entry(Struct, frozen=True, eq=False):
     """A key with its value."""
 
     key: Scalar
     value: Tree
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class Table(Struct, frozen=True, eq=False):
     """A mapping, in the order of the text, without duplicate keys."""
 
     entries: tuple[Entry, ...]
@@ -121,8 +117,7 @@ class _GivenUpError(Exception):
     """The rest of the document cannot be read; why has been reported."""
 
 
-@dataclass(slots=True, eq=False)
-class _Open:
+class _Open(Struct, eq=False):
     """A collection whose end has not been read."""
 
     start: int

@@ -5,8 +5,9 @@ Names are loaded when first used: whoever reads a trace has no use for plans and
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tailrace.lazy import lazy_names
 
 if TYPE_CHECKING:
     from tailrace.model.context import Context, LoopFrame, Routing, SpanHandle
@@ -57,11 +58,13 @@ if TYPE_CHECKING:
         FailureOrigin,
         FailureRecord,
         Logged,
+        LostAttempt,
         NodeFinished,
         NodeReused,
         NodeSkipped,
         NodeStarted,
         Progress,
+        RunContinued,
         RunFinished,
         RunStarted,
         ScopeFinished,
@@ -111,6 +114,7 @@ if TYPE_CHECKING:
         Policy,
         Retry,
     )
+    from tailrace.model.report import RuntimeExecutionReport
     from tailrace.model.span import (
         Attribute,
         Checkpoint,
@@ -164,9 +168,9 @@ _NAMES = {
     ),
     "journal": (
         "AnyRecord", "AttemptFailed", "AttemptStarted", "EventsDropped", "FailureOrigin",
-        "FailureRecord", "Logged", "NodeFinished", "NodeReused", "NodeSkipped", "NodeStarted",
-        "Progress", "RunFinished", "RunStarted", "ScopeFinished", "ScopeStarted", "ShapeDeclared",
-        "UserSpanFinished", "UserSpanStarted",
+        "FailureRecord", "Logged", "LostAttempt", "NodeFinished", "NodeReused", "NodeSkipped",
+        "NodeStarted", "Progress", "RunContinued", "RunFinished", "RunStarted", "ScopeFinished",
+        "ScopeStarted", "ShapeDeclared", "UserSpanFinished", "UserSpanStarted",
     ),
     "plan": (
         "AnyKindOfStep", "AnyStep", "Binding", "CasePlan", "Constant", "Evaluated",
@@ -177,6 +181,9 @@ _NAMES = {
     "policy": (
         "Duration", "EffectiveOnError", "EffectivePolicy", "EffectiveRetry", "OnError",
         "Policy", "Retry",
+    ),
+    "report": (
+        "RuntimeExecutionReport",
     ),
     "span": (
         "Attribute", "Checkpoint", "Folded", "Recalled", "RunSummary", "Span", "SpanEvent",
@@ -199,29 +206,17 @@ __all__ = [
     "FailureClass", "FailureFilter", "FailureGroup", "FailureOrigin", "FailureRecord",
     "FailureSnapshot", "Finding", "Flow", "FlowPlan", "Folded", "ForEach", "ForEachStep", "Frame",
     "FromContext", "FromLoop", "FromParam", "FromPayload", "FromResult", "Graph", "GroupPlan",
-    "GroupState", "Hop", "Isolation", "LetterReason", "LetterState", "Logged", "LoopFrame", "Node",
-    "NodeFinished", "NodeReused", "NodeSkipped", "NodeStarted", "NodeState", "OnError", "Origin",
-    "Policy", "Progress", "Recalled", "RecoveryAction", "Redrive", "RedriveBatch", "Repeat",
-    "RepeatStep", "Retry", "Routing", "RunFinished", "RunId", "RunStarted", "RunStatus",
-    "RunSummary", "Scope", "ScopeFinished", "ScopeLevel", "ScopePlan", "ScopeStarted",
-    "ScratchMerge", "Seq", "Severity", "ShapeDeclared", "Source", "SourceSpan", "Span", "SpanEvent",
-    "SpanHandle", "SpanId", "SpanKind", "SpanLink", "SpanStatus", "SpanType", "Step", "SubFlow",
-    "SubFlowStep", "Switch", "SwitchStep", "TaskNode", "TaskSpec", "TaskStep", "Trace", "Until",
-    "UntilStep", "UserSpanFinished", "UserSpanStarted", "new_run_id", "new_sortable",
-    "new_span_base", "span_id",
+    "GroupState", "Hop", "Isolation", "LetterReason", "LetterState", "Logged", "LoopFrame",
+    "LostAttempt", "Node", "NodeFinished", "NodeReused", "NodeSkipped", "NodeStarted", "NodeState",
+    "OnError", "Origin", "Policy", "Progress", "Recalled", "RecoveryAction", "Redrive",
+    "RedriveBatch", "Repeat", "RepeatStep", "Retry", "Routing", "RunContinued", "RunFinished",
+    "RunId", "RunStarted", "RunStatus", "RunSummary", "RuntimeExecutionReport", "Scope",
+    "ScopeFinished", "ScopeLevel", "ScopePlan", "ScopeStarted", "ScratchMerge", "Seq", "Severity",
+    "ShapeDeclared", "Source", "SourceSpan", "Span", "SpanEvent", "SpanHandle", "SpanId",
+    "SpanKind", "SpanLink", "SpanStatus", "SpanType", "Step", "SubFlow", "SubFlowStep", "Switch",
+    "SwitchStep", "TaskNode", "TaskSpec", "TaskStep", "Trace", "Until", "UntilStep",
+    "UserSpanFinished", "UserSpanStarted", "new_run_id", "new_sortable", "new_span_base", "span_id",
 ]  # fmt: skip
 
-
-if not TYPE_CHECKING:  # a checker must not take every name for one that exists
-
-    def __getattr__(name: str) -> Any:
-        module = _HOMES.get(name)
-        if module is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.{module}"), name)
-        globals()[name] = value
-        return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

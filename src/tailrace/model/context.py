@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoopFrame:
+
+class LoopFrame(Struct, frozen=True, kw_only=True):
     """Where a task stands in one loop."""
 
     name: str
@@ -27,8 +27,7 @@ class LoopFrame:
     """Such as ``each[2]`` or ``outer[1].each[0]``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Routing:
+class Routing(Struct, frozen=True):
     """The answer of a route: where to go on, how sure, and why."""
 
     target: str | Sequence[str]
@@ -60,6 +59,11 @@ class Context(Protocol):
     @property
     def attempt(self) -> int:
         """Number of this attempt, from 1."""
+        ...
+
+    @property
+    def traceparent(self) -> str:
+        """The span that is current here, as W3C's header ``traceparent`` names it."""
         ...
 
     @property

@@ -9,15 +9,16 @@ and never have fewer than two children; expressions are stored as canonical sour
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from tailrace.model.finding import SourceSpan
-    from tailrace.model.policy import Policy
-    from tailrace.model.rule import Rule
+from msgspec import Struct, field
+
+from tailrace.model.finding import SourceSpan
+from tailrace.model.policy import Policy
+from tailrace.model.rule import Rule
 
 
 class CallKind(StrEnum):
@@ -59,8 +60,7 @@ class ScratchMerge(StrEnum):
     KEEP_FIRST = "keep_first"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TaskSpec:
+class TaskSpec(Struct, frozen=True, kw_only=True, eq=False):
     """A Python callable under a public name."""
 
     name: str
@@ -87,8 +87,7 @@ class TaskSpec:
     """``python``, ``yaml``, or ``plugin:<distribution>``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TaskNode:
+class TaskNode(Struct, frozen=True, kw_only=True, eq=False):
     """A task under a node name, with its inputs and its policy."""
 
     name: str
@@ -101,15 +100,13 @@ class TaskNode:
     where: SourceSpan | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Seq:
+class Seq(Struct, frozen=True, kw_only=True, eq=False):
     """Children one after the other."""
 
     children: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class All:
+class All(Struct, frozen=True, kw_only=True, eq=False):
     """Children side by side; the join waits for every activated one."""
 
     children: tuple[Node, ...]
@@ -117,16 +114,14 @@ class All:
     """Unique container name, given when the flow is built (``all``, ``all_2``, …)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AnyOf:
+class AnyOf(Struct, frozen=True, kw_only=True, eq=False):
     """Children side by side; the first success wins and the others are cancelled."""
 
     children: tuple[Node, ...]
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Graph:
+class Graph(Struct, frozen=True, kw_only=True, eq=False):
     """A general graph that is no nesting of sequences and groups.
 
     ``edges`` are pairs of positions in ``nodes``; the order of ``nodes`` is definition order.
@@ -136,8 +131,7 @@ class Graph:
     edges: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Case:
+class Case(Struct, frozen=True, kw_only=True, eq=False):
     """One branch of a switch. ``template`` marks a key that is itself an expression."""
 
     key: str | int | float | bool | None
@@ -145,8 +139,7 @@ class Case:
     template: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Switch:
+class Switch(Struct, frozen=True, kw_only=True, eq=False):
     """Runs the branch whose key equals the value of ``on``."""
 
     name: str
@@ -156,8 +149,7 @@ class Switch:
     where: SourceSpan | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ForEach:
+class ForEach(Struct, frozen=True, kw_only=True, eq=False):
     """Runs the body once per item; at most ``concurrency`` at a time, results in item order."""
 
     name: str
@@ -171,8 +163,7 @@ class ForEach:
     where: SourceSpan | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Repeat:
+class Repeat(Struct, frozen=True, kw_only=True, eq=False):
     """Runs the body ``count`` times (a number, or an expression's source)."""
 
     name: str
@@ -182,8 +173,7 @@ class Repeat:
     where: SourceSpan | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Until:
+class Until(Struct, frozen=True, kw_only=True, eq=False):
     """Runs the body, then again until ``condition`` holds; fails after ``max_iterations``."""
 
     name: str
@@ -194,8 +184,7 @@ class Until:
     where: SourceSpan | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SubFlow:
+class SubFlow(Struct, frozen=True, kw_only=True, eq=False):
     """Runs another flow as one node; ``inputs`` become its params, its output the node's."""
 
     name: str
@@ -207,20 +196,20 @@ class SubFlow:
 Node = TaskNode | Seq | All | AnyOf | Graph | Switch | ForEach | Repeat | Until | SubFlow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Flow:
     """A definition: a tree of nodes with defaults and a policy."""
 
     name: str
     root: Node | None
     """None only for a flow without nodes."""
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     policy: Policy | None = None
     max_parallel: int = 8
     """Attempts that run at the same time, at most."""
     expose_env: tuple[str, ...] = ()
     scratch_merge: ScratchMerge = ScratchMerge.ERROR_ON_CONFLICT
-    handlers: Mapping[str, TaskNode] = field(default_factory=dict)
+    handlers: Mapping[str, TaskNode] = dataclasses.field(default_factory=dict)
     """Nodes outside the graph that ``on_error`` sends to, by name."""
     source: str = ""
     """The file or ``module:name`` the flow came from; empty when built in a session."""

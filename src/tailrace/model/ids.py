@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import lru_cache
 from typing import NewType
 
 RunId = NewType("RunId", str)
@@ -44,7 +45,8 @@ def span_id(base: int, ordinal: int) -> SpanId:
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
-_SHIFTS = tuple(range(120, -1, -10))
+_BY_BYTE = _CROCKFORD.encode() * 8
+"""The character that stands for the last five bits of a byte."""
 
 
 def new_sortable() -> str:
@@ -52,5 +54,10 @@ def new_sortable() -> str:
 
     48 bits of Unix milliseconds, then 80 random bits. https://github.com/ulid/spec
     """
-    value = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big")
-    return "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])
+    milliseconds = time.time_ns() // 1_000_000
+    return _instant(milliseconds) + os.urandom(16).translate(_BY_BYTE).decode()
+
+
+@lru_cache(maxsize=4)
+def _instant(milliseconds: int) -> str:
+    return "".join([_PAIRS[milliseconds >> shift & 1023] for shift in (40, 30, 20, 10, 0)])

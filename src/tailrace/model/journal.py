@@ -152,6 +152,9 @@ class NodeStarted(Record, frozen=True, array_like=True, tag=3):
     """Number of its first attempt here; above 1 when an earlier run made the others."""
     not_reused: str = ""
     """Why it runs although an earlier run has finished it, or its task is cached."""
+    waits_until: int = 0
+    """Instant before which its first attempt does not begin, put on disk by an earlier run; the
+    attempt's span is then opened by a record of its own. 0: it begins at once."""
 
 
 class AttemptFailed(Record, frozen=True, array_like=True, tag=4):
@@ -166,7 +169,7 @@ class AttemptFailed(Record, frozen=True, array_like=True, tag=4):
 
 
 class AttemptStarted(Record, frozen=True, array_like=True, tag=5):
-    """Opens the span of attempt ``attempt`` (2 or more) of the node with span ``node``."""
+    """Opens the span of an attempt for which the node with span ``node`` has waited."""
 
     attempt_span: int
     node: int
@@ -328,6 +331,32 @@ class RunFinished(Record, frozen=True, array_like=True, tag=15):
     reason: str = ""
 
 
+class LostAttempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An attempt that was under way when its worker was lost."""
+
+    node: int
+    """Number of the node's span."""
+    span: int
+    """Number of the attempt's span; 0: the node waited for its next attempt."""
+    failure: FailureRecord
+
+
+class RunContinued(Record, frozen=True, array_like=True, tag=17):
+    """Another worker goes on with the run: closes every open span but the first."""
+
+    at: int
+    worker_id: str
+    """Who goes on."""
+    claim: int
+    """Deliveries claimed so far, this one included."""
+    lost: tuple[LostAttempt, ...] = ()
+    """Empty where nothing was under way, or the worker before handed the run back."""
+    reason: str = ""
+    """Why the worker before did not end it: ``worker_lost`` or ``handed_back``."""
+    lost_worker: str = ""
+    """Who had it before."""
+
+
 AnyRecord = (
     RunStarted
     | ShapeDeclared
@@ -344,5 +373,6 @@ AnyRecord = (
     | Logged
     | EventsDropped
     | Progress
+    | RunContinued
     | RunFinished
 )

@@ -7,51 +7,44 @@ start order among steps that are ready together.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import Any, assert_never
 
+from msgspec import Struct, field
+
+from tailrace.model.expression import Expression
 from tailrace.model.flow import Collect, ScratchMerge, TaskSpec
-
-if TYPE_CHECKING:
-    from tailrace.model.expression import Expression
-    from tailrace.model.policy import EffectivePolicy
+from tailrace.model.policy import EffectivePolicy
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(Struct, frozen=True):
     """A literal value, without any template in it."""
 
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluated:
+class Evaluated(Struct, frozen=True):
     """The value of an expression or of a structure that holds some."""
 
     expression: Expression
 
 
-@dataclass(frozen=True, slots=True)
-class FromContext:
+class FromContext(Struct, frozen=True):
     """The context itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class FromLoop:
+class FromLoop(Struct, frozen=True):
     """A loop variable."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class FromParam:
+class FromParam(Struct, frozen=True):
     """A parameter of the run."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class FromResult:
+class FromResult(Struct, frozen=True):
     """The output of a node upstream."""
 
     node: str
@@ -59,16 +52,14 @@ class FromResult:
     """The value when the node has not run (a branch not taken); None: that is a failure."""
 
 
-@dataclass(frozen=True, slots=True)
-class FromPayload:
+class FromPayload(Struct, frozen=True):
     """What comes along the edge: the predecessor's output, or a mapping of several by name."""
 
 
 Source = Constant | Evaluated | FromContext | FromLoop | FromParam | FromResult | FromPayload
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Struct, frozen=True):
     """Where one parameter of a task gets its value. Parameters without one use their default."""
 
     parameter: str
@@ -77,8 +68,7 @@ class Binding:
     """True for positional-only parameters, which come first and in order."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Step:
+class Step(Struct, frozen=True, kw_only=True, eq=False):
     """What all steps of a scope share."""
 
     index: int
@@ -91,8 +81,7 @@ class Step:
     """True for ``on_error`` targets outside the graph: started only by a failure."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TaskStep(Step):
+class TaskStep(Step, frozen=True, kw_only=True, eq=False):
     """A task node. ``handler`` and ``rejoin`` are step indices for ``on_error``."""
 
     task: TaskSpec
@@ -103,8 +92,7 @@ class TaskStep(Step):
     rejoin: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CasePlan:
+class CasePlan(Struct, frozen=True, kw_only=True, eq=False):
     """A branch; ``key`` is an Expression where the key was a template."""
 
     key: Any
@@ -112,8 +100,7 @@ class CasePlan:
     body: ScopePlan
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SwitchStep(Step):
+class SwitchStep(Step, frozen=True, kw_only=True, eq=False):
     """Runs one branch."""
 
     on: Expression
@@ -121,8 +108,7 @@ class SwitchStep(Step):
     default: ScopePlan | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ForEachStep(Step):
+class ForEachStep(Step, frozen=True, kw_only=True, eq=False):
     """Runs its body per item."""
 
     over: Expression
@@ -133,8 +119,7 @@ class ForEachStep(Step):
     concurrency: int | Expression = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RepeatStep(Step):
+class RepeatStep(Step, frozen=True, kw_only=True, eq=False):
     """Runs its body a number of times."""
 
     count: int | Expression
@@ -142,8 +127,7 @@ class RepeatStep(Step):
     collect: Collect = Collect.LIST
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class UntilStep(Step):
+class UntilStep(Step, frozen=True, kw_only=True, eq=False):
     """Runs its body until a condition holds."""
 
     condition: Expression
@@ -152,16 +136,14 @@ class UntilStep(Step):
     collect: Collect = Collect.LAST
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AnyStep(Step):
+class AnyStep(Step, frozen=True, kw_only=True, eq=False):
     """Runs its branches side by side until the first success."""
 
     branches: tuple[ScopePlan, ...]
     labels: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SubFlowStep(Step):
+class SubFlowStep(Step, frozen=True, kw_only=True, eq=False):
     """Runs another plan with params of its own."""
 
     flow: FlowPlan
@@ -189,8 +171,7 @@ def inner_scopes(step: AnyKindOfStep) -> Sequence[ScopePlan]:
             assert_never(step)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class GroupPlan:
+class GroupPlan(Struct, frozen=True, kw_only=True, eq=False):
     """A parallel group: a container span around the steps ``members`` (all nested ones too)."""
 
     name: str
@@ -198,8 +179,7 @@ class GroupPlan:
     parent: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ScopePlan:
+class ScopePlan(Struct, frozen=True, kw_only=True, eq=False):
     """A graph of steps. ``entries`` have no predecessor; ``exits`` no successor.
 
     The scope's output: the output of its one activated exit, or a mapping by name of several.
@@ -211,8 +191,7 @@ class ScopePlan:
     groups: tuple[GroupPlan, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class FlowPlan:
+class FlowPlan(Struct, frozen=True, kw_only=True, eq=False):
     """A flow ready to run."""
 
     name: str

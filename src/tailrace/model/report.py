@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 _GAP = "   ·   "
 _DEPTH = 32
@@ -16,8 +16,7 @@ _BREAKS = re.compile(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+\s*")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&])")
 
 
-@dataclass(slots=True, kw_only=True)
-class RuntimeExecutionReport:
+class RuntimeExecutionReport(Struct, kw_only=True):
     """What is known about a run that failed or was cancelled.
 
     Made empty by the caller and filled by the runtime: ``FlowRuntime.run(flow, report=report)``.
@@ -85,7 +84,7 @@ class RuntimeExecutionReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as JSON-able data."""
-        return {one.name: _plain(getattr(self, one.name), 0) for one in dataclasses.fields(self)}
+        return {name: _plain(getattr(self, name), 0) for name in self.__struct_fields__}
 
     def to_json(self) -> str:
         """Return indented JSON of all fields."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
 from typing import Any
+
+from msgspec import Struct, field
 
 from tailrace.errors import DefinitionError
 from tailrace.model.failure import FailureClass
@@ -15,8 +16,7 @@ _MAX_LABEL = 64
 _CONDITIONS = ("type", "attribute", "message", "callable")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """What failures of one kind mean. All conditions that are given must hold; one must be given.
 
     Raises:
@@ -30,7 +30,7 @@ class Rule:
     type: str = ""
     """Name of the exception's type or of one it inherits from; qualified (``httpx.ReadTimeout``)
     or plain (``ReadTimeout``)."""
-    attribute: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    attribute: Mapping[str, Any] = field(default_factory=dict)
     """Attributes and their values, such as ``{"code": "55P03"}``; a name may have dots."""
     message: str = ""
     """Regular expression, looked for in the first 2,048 characters of the message."""
@@ -52,6 +52,10 @@ class Rule:
                 hint="Mend that field of the rule.",
                 details={"problem": problem},
             )
+
+    def __hash__(self) -> int:
+        """Return a hash without the attributes, which have none."""
+        return hash((self.category, self.type, self.message, self.callable, self.name))
 
     @property
     def label(self) -> str:
@@ -76,7 +80,7 @@ class Rule:
 
 
 _FIELDS = {"class": "class_"}
-KEYS = tuple("class" if item.name == "class_" else item.name for item in fields(Rule))
+KEYS = tuple("class" if name == "class_" else name for name in Rule.__struct_fields__)
 """The keys of a rule in ``tailrace.toml``."""
 
 

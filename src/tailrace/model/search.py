@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from tailrace.model.ids import RunId, SpanId
 from tailrace.model.states import SpanStatus
@@ -11,8 +11,7 @@ Value = str | int | float | bool
 """A field's value: durations are nanoseconds, a status or kind is its name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundSpan:
+class FoundSpan(Struct, frozen=True, kw_only=True):
     """A span that a query matched."""
 
     span_id: SpanId
@@ -25,8 +24,7 @@ class FoundSpan:
     """The fields that the query names or selects, as far as the span has them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundSet:
+class FoundSet(Struct, frozen=True, kw_only=True):
     """One spanset of a trace: those of one value of ``by()``, or all that matched."""
 
     matched: int
@@ -36,8 +34,7 @@ class FoundSet:
     """What ``by()`` and the aggregates say of the set, by what was written."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundTrace:
+class FoundTrace(Struct, frozen=True, kw_only=True):
     """A trace that a query matched."""
 
     trace_id: RunId
@@ -55,8 +52,7 @@ class FoundTrace:
     """Whether it is a run of this store rather than a trace that came from elsewhere."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchResult:
+class SearchResult(Struct, frozen=True, kw_only=True):
     """Traces, newest first."""
 
     traces: list[FoundTrace]
@@ -67,9 +63,13 @@ class SearchResult:
     inspected_traces: int = 0
     inspected_spans: int = 0
 
+    def _repr_html_(self) -> str:
+        from tailrace.model.notebook import search_html  # noqa: PLC0415 - only in notebooks
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exemplar:
+        return search_html(self)
+
+
+class Exemplar(Struct, frozen=True, kw_only=True):
     """A span that stands for one point of a series."""
 
     trace_id: RunId
@@ -78,8 +78,7 @@ class Exemplar:
     value: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricSeries:
+class MetricSeries(Struct, frozen=True, kw_only=True):
     """Points of one set of labels. ``values[i]`` belongs to ``MetricsResult.times[i]``."""
 
     labels: dict[str, Value | None]
@@ -88,8 +87,7 @@ class MetricSeries:
     exemplars: list[Exemplar] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricsResult:
+class MetricsResult(Struct, frozen=True, kw_only=True):
     """Series over time; each point is stamped with the end of its step."""
 
     times: list[int]
@@ -99,3 +97,8 @@ class MetricsResult:
     complete: bool = True
     reason: str = ""
     inspected_spans: int = 0
+
+    def _repr_html_(self) -> str:
+        from tailrace.model.notebook import metrics_html  # noqa: PLC0415 - only in notebooks
+
+        return metrics_html(self)

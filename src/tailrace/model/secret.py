@@ -32,6 +32,20 @@ _VALUE = re.compile(
 )
 _BEARER = re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 _LOGIN = re.compile(r"(://[^\s/:@]{0,256}):[^\s/]{1,512}@")
+_TOKEN = re.compile(
+    r"""
+    gh(?<!\wgh)[oprsu]_\w{30,}
+    | github_pat_(?<!\wgithub_pat_)\w{20,}
+    | A[KS]IA(?<!\wA[KS]IA)[A-Z0-9]{16}(?!\w)
+    | xox(?<!\wxox)[a-z](?:\.xox[a-z])?-[\w-]{10,}
+    | eyJ(?<!\weyJ)[\w-]{5,512}\.[\w-]{5,}\.[\w-]*
+    | sk-(?<!\wsk-)(?=[A-Za-z_-]{0,40}\d)[\w-]{20,}
+    """,
+    re.VERBOSE | re.ASCII,
+)
+"""Keys of GitHub, Amazon, Slack and OpenAI, and JSON Web Tokens: known by their shape alone."""
+_SHORTEST_KEY = 15
+"""Characters of the shortest text that ``_TOKEN`` matches."""
 _SHORTEST_TOKEN = 12
 """A shorter value after ``token:`` is a word that a parser did not expect."""
 _MAX_NAMES = 4096
@@ -147,8 +161,8 @@ def remember_values(values: Iterable[str]) -> None:
 def redact_text(text: str) -> str:
     """Return the first 4,096 characters without what gives a secret away.
 
-    Hidden are passwords in URLs, values of ``key=value`` pairs whose name is a secret's, and values
-    that were hidden elsewhere.
+    Hidden are passwords in URLs, values of ``key=value`` pairs whose name is a secret's, keys and
+    tokens of a well-known shape, and values that were hidden elsewhere.
     """
     if _values:
         for value in tuple(_values):
@@ -160,7 +174,19 @@ def redact_text(text: str) -> str:
         text = _redact_pairs(text)
     if "earer " in text or "asic " in text:
         text = _BEARER.sub(rf"\1 {REDACTED}", text)
+    if len(text) >= _SHORTEST_KEY and _may_hold_token(text):
+        text = _TOKEN.sub(REDACTED, text)
     return text
+
+
+def _may_hold_token(text: str) -> bool:
+    """Return False for nearly all texts without a token, at a tenth of what the search costs."""
+    return (
+        ("-" in text and ("sk-" in text or "xox" in text))
+        or ("_" in text and ("gh" in text or "_pat_" in text))
+        or ("." in text and "eyJ" in text)
+        or "IA" in text
+    )
 
 
 def _may_name_secret(text: str) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from tailrace.model.ids import RunId, SpanId
 from tailrace.model.states import RunStatus, SpanKind, SpanStatus, SpanType
@@ -14,8 +15,7 @@ Attribute = Scalar | list[str] | list[int] | list[float] | list[bool]
 """What OpenTelemetry allows as an attribute value."""
 
 
-@dataclass(slots=True, kw_only=True)
-class SpanEvent:
+class SpanEvent(Struct, kw_only=True):
     """Something that happened inside a span. ``time_ns`` counts from the epoch."""
 
     time_ns: int
@@ -23,17 +23,17 @@ class SpanEvent:
     attributes: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(slots=True, kw_only=True)
-class SpanLink:
+class SpanLink(Struct, kw_only=True):
     """A pointer to a span of another trace."""
 
     trace_id: RunId
     span_id: SpanId
     attributes: dict[str, Any] = field(default_factory=dict)
+    trace_state: str = ""
+    """W3C ``tracestate`` of that span, as it came."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstrumentationScope:
+class InstrumentationScope(Struct, frozen=True, kw_only=True):
     """The library that made a span."""
 
     name: str = ""
@@ -44,8 +44,7 @@ class InstrumentationScope:
 NO_SCOPE = InstrumentationScope()
 
 
-@dataclass(slots=True, kw_only=True)
-class Span:
+class Span(Struct, kw_only=True):
     """One span. ``end_ns`` is None while it is open. ``name`` is the full name (``node clean``).
 
     ``resource`` and ``scope`` are shared by many spans and never changed.
@@ -77,8 +76,7 @@ class Span:
         return None if self.end_ns is None else self.end_ns - self.start_ns
 
 
-@dataclass(slots=True, kw_only=True)
-class RunSummary:
+class RunSummary(Struct, kw_only=True):
     """One line of ``trace list``."""
 
     run_id: RunId
@@ -105,8 +103,7 @@ class RunSummary:
     code_version: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Folded:
+class Folded(Struct, frozen=True, kw_only=True):
     """Children of one span that were left out when a large trace was read, with all under them."""
 
     type: SpanType
@@ -115,8 +112,7 @@ class Folded:
     """How many of them failed, or hold something that did."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Trace:
+class Trace(Struct, kw_only=True):
     """A run with its spans, in order of start (parents before children)."""
 
     run: RunSummary
@@ -124,9 +120,13 @@ class Trace:
     folded: dict[SpanId, list[Folded]] = field(default_factory=dict)
     """What was left out, by parent; empty when all spans are there."""
 
+    def _repr_html_(self) -> str:
+        from tailrace.model.notebook import trace_html  # noqa: PLC0415 - only in notebooks
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
+        return trace_html(self)
+
+
+class Checkpoint(Struct, frozen=True, kw_only=True):
     """The stored output of a finished node."""
 
     path: str
@@ -137,8 +137,7 @@ class Checkpoint:
     """What the node left besides its output, encoded."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recalled:
+class Recalled(Struct, frozen=True, kw_only=True):
     """The output of a cached task, as some run recorded it."""
 
     run_id: str

@@ -1,34 +1,51 @@
 """Pure decisions about failure: validation, precedence, retry. No clock, no sleep."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tailrace.policy.describe import describe, snapshot
-from tailrace.policy.durations import format_duration, parse_duration
-from tailrace.policy.explain import explain
-from tailrace.policy.kinds import names_of
-from tailrace.policy.merge import Levels, resolve
-from tailrace.policy.retry import GiveUp, RetryAfter, RetryDecision, decide_retry
-from tailrace.policy.validate import (
-    PolicyValidator,
-    Problem,
-    cautions,
-    problems,
-    to_dict,
-)
+from tailrace.lazy import lazy_names
 
 if TYPE_CHECKING:
     from tailrace.policy.breaker import Breaker, Breakers
     from tailrace.policy.budget import Budgets, RetryBudget
+    from tailrace.policy.durations import format_duration, parse_duration
+    from tailrace.policy.kinds import names_of
+    from tailrace.policy.merge import Levels, resolve
+    from tailrace.policy.origins import explain
+    from tailrace.policy.retry import GiveUp, RetryAfter, RetryDecision, decide_retry
     from tailrace.policy.retry_policy import RetryPolicy
+    from tailrace.policy.validate import (
+        PolicyValidator,
+        Problem,
+        cautions,
+        problems,
+        to_dict,
+    )
+    from tailrace.policy.wording import describe, snapshot
 
-_LAZY = {
+_HOMES = {
     "Breaker": "breaker",
     "Breakers": "breaker",
     "Budgets": "budget",
+    "GiveUp": "retry",
+    "Levels": "merge",
+    "PolicyValidator": "validate",
+    "Problem": "validate",
+    "RetryAfter": "retry",
     "RetryBudget": "budget",
+    "RetryDecision": "retry",
     "RetryPolicy": "retry_policy",
+    "cautions": "validate",
+    "decide_retry": "retry",
+    "describe": "wording",
+    "explain": "origins",
+    "format_duration": "durations",
+    "names_of": "kinds",
+    "parse_duration": "durations",
+    "problems": "validate",
+    "resolve": "merge",
+    "snapshot": "wording",
+    "to_dict": "validate",
 }
-"""Name to module, of what few programs need."""
 
 __all__ = [
     "Breaker",
@@ -55,12 +72,5 @@ __all__ = [
     "to_dict",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - only where one of them is needed
-
-    value = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from threading import Lock
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.errors import PolicyValidationError
 from tailrace.model import ErrorCategory
@@ -16,8 +18,7 @@ _OUTAGES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Circuit:
+class Circuit(Struct, frozen=True):
     """State of one breaker: closed, open since an instant, or half-open with probes under way."""
 
     failures: int = 0
@@ -28,8 +29,7 @@ class Circuit:
     """Instants at which probes were let through."""
 
 
-@dataclass(frozen=True, slots=True)
-class Breaker:
+class Breaker(Struct, frozen=True):
     """Rules of a breaker. Pure: state in, state out; instants are seconds of a steady clock.
 
     Raises:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from threading import Lock
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 from tailrace.errors import PolicyValidationError
 from tailrace.model import EffectiveRetry, LetterReason
@@ -17,8 +18,7 @@ _SLICES = 10
 _MOST = 1e9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryBudget:
+class RetryBudget(Struct, frozen=True, kw_only=True):
     """How many retries a dependency is given.
 
     In ``ttl`` seconds at most ``share`` of the first attempts made in them, or
@@ -48,8 +48,7 @@ class RetryBudget:
             raise PolicyValidationError(found)
 
 
-@dataclass(slots=True)
-class _Window:
+class _Window(Struct):
     """First attempts and retries of one dependency in the last ``ttl`` seconds."""
 
     slice: int = 0

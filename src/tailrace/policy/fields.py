@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tailrace.model.policy import SYNONYMS
 from tailrace.policy.durations import ALLOWED, parse_duration
@@ -20,8 +21,7 @@ MOST_FACTOR = 1000
 _Check = Callable[[Any], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """What one field may hold."""
 
     accepts: _Check

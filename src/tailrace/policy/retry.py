@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
 from random import Random
+
+from msgspec import Struct
 
 from tailrace.model import EffectiveRetry, ErrorCategory, LetterReason
 from tailrace.policy.durations import LONGEST, format_duration
@@ -20,8 +21,7 @@ _BY_CATEGORY = {
 """Why a failure is final that the policy does not retry at all; others ran out of attempts."""
 
 
-@dataclass(frozen=True, slots=True)
-class RetryAfter:
+class RetryAfter(Struct, frozen=True):
     """Try again after ``delay`` seconds."""
 
     delay: float
@@ -29,8 +29,7 @@ class RetryAfter:
     """What asked for the delay: ``schedule``, ``retry_after`` (the other side), ``budget``."""
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
+class GiveUp(Struct, frozen=True):
     """The failure is final, and why."""
 
     reason: str

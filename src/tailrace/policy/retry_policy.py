@@ -5,20 +5,22 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import KW_ONLY, InitVar, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, InitVar, dataclass, field, fields
 from random import Random
 from typing import Any, Self
+
+from msgspec.structs import replace
 
 from tailrace.errors import PolicyValidationError
 from tailrace.model import Duration, EffectiveRetry, Policy, Retry
 from tailrace.model.policy import FailureKind
-from tailrace.policy.describe import retry_snapshot
 from tailrace.policy.durations import LONGEST, parse_duration
 from tailrace.policy.fields import FIELDS, one_of
 from tailrace.policy.merge import resolve
 from tailrace.policy.retry import RetryDecision, decide_retry
 from tailrace.policy.tenacity import TenacitySchedule, TenacityWait
 from tailrace.policy.validate import Problem, problems, shown, value_problem
+from tailrace.policy.wording import retry_snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +149,7 @@ class RetryPolicy:
         cap = self._retry.max_delay or LONGEST
         try:
             seconds = float(self.schedule(attempt))
-        except Exception:
+        except Exception:  # a function of the user's may raise anything
             logger.warning("schedule failed", extra={"attempt": attempt}, exc_info=True)
             return cap
         return cap if math.isnan(seconds) else min(max(seconds, 0.0), cap)

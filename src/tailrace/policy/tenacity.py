@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 
 class TenacityWait(Protocol):
@@ -14,8 +15,7 @@ class TenacityWait(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _CallState:
+class _CallState(Struct, frozen=True):
     """What wait objects ask of the state of a call; times and outcome are not known here."""
 
     attempt_number: int
@@ -25,8 +25,7 @@ class _CallState:
     outcome: None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TenacitySchedule:
+class TenacitySchedule(Struct, frozen=True):
     """A schedule that asks a wait object of tenacity."""
 
     wait: TenacityWait

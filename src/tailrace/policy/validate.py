@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tailrace.errors import PolicyValidationError
 from tailrace.model import OnError, Policy, Retry
@@ -17,8 +18,7 @@ _KINDS: Mapping[str, type] = {"": Policy, "retry": Retry, "on_error": OnError}
 _TARGETED = frozenset({"goto", "fallback"})
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One thing that is wrong with a policy."""
 
     code: str

@@ -1,9 +1,22 @@
 """The only place that wires adapters to ports."""
 
+from typing import TYPE_CHECKING
+
+from tailrace.lazy import lazy_names
 from tailrace.runtime.execute import RunHandle, execute, execute_async, start
-from tailrace.runtime.flow_runtime import FinishedContext, FlowRuntime
 from tailrace.runtime.options import RunOptions, RunResult
 from tailrace.runtime.stores import open_database
+
+if TYPE_CHECKING:
+    from tailrace.runtime.config import RuntimeConfig
+    from tailrace.runtime.flow_runtime import FinishedContext, FlowRuntime
+
+_LAZY = {
+    "FinishedContext": "flow_runtime",
+    "FlowRuntime": "flow_runtime",
+    "RuntimeConfig": "config",
+}
+"""Name to module, of what few programs need."""
 
 __all__ = [
     "FinishedContext",
@@ -11,8 +24,12 @@ __all__ = [
     "RunHandle",
     "RunOptions",
     "RunResult",
+    "RuntimeConfig",
     "execute",
     "execute_async",
     "open_database",
     "start",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _LAZY)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, assert_never
+
+from msgspec.structs import replace
 
 from tailrace.errors import DefinitionError
 from tailrace.flows.findings import listed, meant
@@ -37,6 +38,7 @@ def alter(plan: FlowPlan, changes: Alterations) -> FlowPlan:
     Raises:
         DefinitionError: there is no such node or input; the message names the nearest (TR313).
     """
+    _demand_shape(changes)
     if not changes:
         return plan
     steps = dict(steps_of(plan.scope))
@@ -64,6 +66,21 @@ def merged(old: Alterations, new: Alterations) -> dict[str, dict[str, Any]]:
     """Return both, the new ones where they meet."""
     paths = dict.fromkeys((*old, *new))
     return {path: {**old.get(path, {}), **new.get(path, {})} for path in paths}
+
+
+def _demand_shape(changes: Any) -> None:
+    """Refuse what a program wrote that is not values by input, by node."""
+    if not isinstance(changes, Mapping):
+        raise _misshapen(f"changes are {type(changes).__name__}")
+    for path, values in changes.items():
+        if not isinstance(values, Mapping):
+            raise _misshapen(f"the changes of node {path!r} are {type(values).__name__}")
+
+
+def _misshapen(message: str) -> DefinitionError:
+    return DefinitionError(
+        f"{message}, not a mapping", code="TR313", hint='write changes={"node": {"input": value}}'
+    )
 
 
 def _demand_inputs(path: str, step: TaskStep, names: Collection[str]) -> None:

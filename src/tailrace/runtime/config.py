@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, cast
 from weakref import WeakKeyDictionary
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tailrace.errors import SettingsError
 from tailrace.failures.telemetry import (
@@ -35,8 +37,7 @@ GROUP = "tailrace.telemetry"
 """Entry point group of builders that ``[failures] telemetry`` names."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
-class RuntimeConfig:
+class RuntimeConfig(Struct, frozen=True, kw_only=True, eq=False, weakref=True):
     """Frozen; each ``with_…`` returns a new one.
 
     Telemetry is that of the builder, else the one given, else the entry points that the settings
@@ -218,7 +219,7 @@ def _built(
         telemetry = build(context)
     except SettingsError:
         raise
-    except Exception as error:
+    except Exception as error:  # a factory of the user's or a plug-in's may raise anything
         raise SettingsError(
             f"{what} raised {type(error).__name__}: {error}",
             code=code,

@@ -33,7 +33,7 @@ def exclusive(database: Path, lineage: str) -> Iterator[None]:
     folder = live_folder(database)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = _locked(folder / f"lineage-{lineage}")
+        file = locked(folder / f"lineage-{lineage}")
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror}", code="TR501") from error
     if file is None:
@@ -47,8 +47,11 @@ def exclusive(database: Path, lineage: str) -> Iterator[None]:
         os.close(file)
 
 
-def _locked(path: Path) -> int | None:
-    """Return the locked file; None when another process has it."""
+def locked(path: Path) -> int | None:
+    """Return a file that this process has locked, made if need be; None: another one has it.
+
+    The lock is let go of by closing the file, or by the end of the process.
+    """
     for _ in range(_TRIES):
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:

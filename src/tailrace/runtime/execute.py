@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 from tailrace.diary import append_entry
 from tailrace.engine import NullJournal, PlanFacts, Run, RunEnd, RunRequest
-from tailrace.errors import RunCancelled, RunFailed, StoreError
+from tailrace.errors import NotFound, RunCancelled, RunFailed, StoreError
 from tailrace.failures.judgement import Judgement
 from tailrace.model import Flow, FlowPlan, RunId, RunStatus, new_run_id
-from tailrace.model.report import RuntimeExecutionReport
 from tailrace.ports import Journal
 from tailrace.runtime.alter import alter
 from tailrace.runtime.catching import catching
@@ -24,10 +23,11 @@ from tailrace.runtime.inputs import encode_inputs
 from tailrace.runtime.loop import run_to_end
 from tailrace.runtime.options import RunOptions, RunResult
 from tailrace.runtime.plans import ready_plan
-from tailrace.runtime.report import fill_report
 from tailrace.runtime.resuming import Reusable, reusable
+from tailrace.runtime.retention import retain
 from tailrace.runtime.signals import SignalWatch
 from tailrace.runtime.stores import open_stores
+from tailrace.runtime.tracers import configured_tracers
 from tailrace.runtime.watch import LateWatch, check_config, current_config, watch_of
 from tailrace.settings import load_settings
 from tailrace.tracing.observe import ObservedJournal
@@ -35,6 +35,8 @@ from tailrace.tracing.summary import summarize_inputs
 
 if TYPE_CHECKING:
     from tailrace.failures.supervision.hooks import CatchAlls
+    from tailrace.model.report import RuntimeExecutionReport
+    from tailrace.tracing.propagation import TraceContext
 
 
 def execute(
@@ -142,16 +144,24 @@ class _Prepared:
         self.plan: FlowPlan = alter(ready.plan, options.changes)
         self.params = {**self.plan.defaults, **params}
         self.report = report
-        self.run_id = RunId(options.run_id) if options.run_id else new_run_id()
         self.stores = open_stores(options, self.settings)
+        caller = options.caller
+        adopts = caller is not None and not options.run_id and self._is_new(caller.trace_id)
+        if caller is not None and adopts:
+            self.run_id = caller.trace_id
+        else:
+            self.run_id = RunId(options.run_id) if options.run_id else new_run_id()
         reused = self._reused(ready.plan)
         self._watch: SignalWatch | None = None
         self._catch_alls: CatchAlls | None = None
         journal: Journal = NullJournal()
         if self.stores.writer is not None:
             journal = self.stores.writer.open_journal(self.run_id)
-        if options.tracers:
-            journal = ObservedJournal(journal, options.tracers)
+        tracers = tuple(options.tracers)
+        if options.configured_tracers:
+            tracers = configured_tracers(self.settings, tracers)
+        if tracers:
+            journal = ObservedJournal(journal, tracers)
         self.journal = journal
         artifacts = options.output_dir or self.stores.folder
         self.run = Run(
@@ -162,6 +172,8 @@ class _Prepared:
                 payload=payload,
                 scratch=scratch,
                 run_id=self.run_id,
+                parent_span_id=caller.span_id if caller is not None and adopts else "",
+                attributes={} if caller is None or adopts else _called_by(caller),
                 source=options.source,
                 echo=options.echo,
                 artifact_folder=artifacts / "artifacts",
@@ -193,6 +205,17 @@ class _Prepared:
             ),
             journal,
         )
+
+    def _is_new(self, run_id: RunId) -> bool:
+        """Tell whether the store has no run of this id."""
+        if self.stores.reader is None:
+            return True
+        with closing(self.stores.reader()) as reader:
+            try:
+                reader.inputs(run_id)
+            except NotFound:
+                return True
+            return False
 
     def _may_recall(self, path: str) -> bool:
         """Tell whether a cached task may settle without running: not where it is asked to run."""
@@ -258,11 +281,15 @@ class _Prepared:
             params=self.params,
         )
         self._write_diary(result)
+        retain(self.stores.writer, self.settings.retention)
         if self.options.raise_on_failure:
             self._raise(end, report)
         return result
 
     def _report(self, end: RunEnd) -> RuntimeExecutionReport:
+        from tailrace.model.report import RuntimeExecutionReport  # noqa: PLC0415 - as below
+        from tailrace.runtime.report import fill_report  # noqa: PLC0415 - only of what failed
+
         report = self.report if self.report is not None else RuntimeExecutionReport()
         with self.stores.read_back() as known:
             return fill_report(
@@ -306,3 +333,8 @@ class _Prepared:
                 f"flow {self.plan.name!r} failed{node}: {report.summary} (run {end.run_id})",
                 report=report,
             )
+
+
+def _called_by(caller: TraceContext) -> dict[str, str]:
+    """Return the attributes that link a run to a span of another trace."""
+    return {"caller.trace_id": caller.trace_id, "caller.span_id": caller.span_id}

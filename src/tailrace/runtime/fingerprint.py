@@ -38,7 +38,7 @@ def node_fingerprints(plan: FlowPlan) -> dict[str, str]:
     """Return 16 hex digits per task, by its path without loop indices (``each.load``).
 
     Equal while the task's own code, its inputs, what they come from, and its outputs are. What the
-    code calls does not count, nor do policies.
+    code calls does not count, nor do policies, nor which params a run was given.
     """
     return dict(_of_scope(plan.scope, "", {}))
 
@@ -102,6 +102,8 @@ def _fingerprint(step: TaskStep, before: Sequence[str], codes: dict[int, str]) -
     parts = [code]
     for bound in step.bindings:
         source = bound.source
+        if isinstance(source, FromParam) and source.name == bound.parameter:
+            continue  # bound where the param is given, and to its default where it is not
         parts.append(f"{bound.parameter}={_source(source)}")
         if isinstance(source, FromPayload | Evaluated):
             parts.append(f"of {' '.join(before)}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tailrace.model import Durability, Flow, Policy
 from tailrace.model.report import RuntimeExecutionReport
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
     from tailrace.runtime.config import RuntimeConfig
 
 
-@dataclass(slots=True, kw_only=True)
-class FinishedContext:
+class FinishedContext(Struct, kw_only=True):
     """What a run leaves behind, by the names tasks know."""
 
     run_id: str

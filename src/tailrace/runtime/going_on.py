@@ -5,11 +5,11 @@ from __future__ import annotations
 import getpass
 from collections.abc import Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from tailrace.errors import DefinitionError, NotFound
 from tailrace.flows.load import load_definition
@@ -28,17 +28,16 @@ from tailrace.settings import database_for, load_settings
 from tailrace.store import SqliteDeadLetters, SqliteTraceReader
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resume:
+class Resume(msgspec.Struct, frozen=True, kw_only=True):
     """Which run to go on with, and what is to be different this time."""
 
     run_id: str
     """A run id, the beginning of one, ``@last`` or ``@last-failed``."""
     nodes: tuple[str, ...] = ()
     """Nodes to run again, with all that depends on them."""
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """Params that differ from those of the run."""
-    changes: Alterations = field(default_factory=dict)
+    changes: Alterations = msgspec.field(default_factory=dict)
     """Inputs that are to have other values; their nodes, and what depends on them, run again."""
     policy: Policy | None = None
     on_change: OnChange = OnChange.REFUSE
@@ -46,8 +45,7 @@ class Resume:
     """Who asks; empty: the user's login name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Past:
+class _Past(msgspec.Struct, frozen=True, kw_only=True):
     """The run to go on with."""
 
     run_id: RunId

@@ -10,8 +10,6 @@ import msgspec
 from tailrace.codecs import Encoded, decode, encode
 from tailrace.errors import StoreError
 from tailrace.model import Checkpoint, Policy
-from tailrace.policy import PolicyValidator
-from tailrace.policy.validate import to_dict
 
 _NONE = "none"
 """Stands as the codec of inputs that no codec knows; their body says why."""
@@ -37,7 +35,11 @@ class RunInputs(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def override(self) -> Policy | None:
         """The policy that overrode the flow's."""
-        return None if self.policy is None else PolicyValidator.from_dict(self.policy)
+        if self.policy is None:
+            return None
+        from tailrace.policy import PolicyValidator  # noqa: PLC0415 - few runs are given a policy
+
+        return PolicyValidator.from_dict(self.policy)
 
 
 def encode_inputs(
@@ -57,6 +59,8 @@ def encode_inputs(
     if scratch:
         data["scratch"] = dict(scratch)
     if policy is not None:
+        from tailrace.policy import to_dict  # noqa: PLC0415 - few runs are given a policy
+
         data["policy"] = to_dict(policy)
     if changes:
         data["changes"] = {path: dict(values) for path, values in changes.items()}

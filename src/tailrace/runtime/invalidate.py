@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from tailrace.engine import Reuse
 from tailrace.model import AnyKindOfStep, FlowPlan, RepeatStep, ScopePlan, TaskStep, UntilStep

@@ -15,14 +15,15 @@ _PROGRAM = "__main__"
 def locate(flow: object, plan: FlowPlan) -> str:
     """Return what ``tailrace run`` would take to load a flow: a file, ``file.py:name``, a module.
 
-    Empty when no module holds the flow under a name. A module of its tasks goes before the program
-    that runs it: to load a program is to run it once more.
+    Empty when no module holds the flow under a name. The module that made it and those of its tasks
+    go before the program that runs it: to load a program is to run it once more.
     """
     if plan.source and Path(plan.source).is_file():
         return str(Path(plan.source).resolve())
     names = dict.fromkeys(
         getattr(step.task.function, "__module__", "") for _, step in steps_of(plan.scope)
     )
+    names[getattr(flow, "home", "")] = None
     names.pop(_PROGRAM, None)
     for name in (*names, _PROGRAM):
         module = sys.modules.get(name or "")

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from msgspec import Struct, field
+
+from tailrace import model, runtime
 from tailrace.engine import Echo
 from tailrace.model import Durability, Policy, RunStatus
-from tailrace.model.report import RuntimeExecutionReport
 from tailrace.ports import RunStore, Tracer
-
-if TYPE_CHECKING:
-    from tailrace.runtime.config import RuntimeConfig
-    from tailrace.runtime.resuming import ResumeFrom
+from tailrace.runtime.resuming import ResumeFrom
+from tailrace.tracing.propagation import TraceContext
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
+class RunOptions(Struct, frozen=True, kw_only=True):
     """How to run a flow. None means: as the settings say."""
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -31,6 +29,8 @@ class RunOptions:
     store: RunStore | bool | None = None
     """A store to write to; False: none at all; None: the database."""
     tracers: Sequence[Tracer] = ()
+    configured_tracers: bool = True
+    """Also those that the settings and the ``OTEL_EXPORTER_OTLP_*`` variables ask for."""
     source: str = "api"
     """Where the run comes from: ``cli``, ``api``, ``http`` or ``test``."""
     handle_signals: bool = True
@@ -46,6 +46,9 @@ class RunOptions:
     """Where output of tasks goes besides the trace; None: where they wrote it."""
     run_id: str | None = None
     """Trace id for the run, 32 hex digits; None: a fresh one."""
+    caller: TraceContext | None = None
+    """Span of another program that the run belongs to; its trace id becomes the run's, unless a
+    run of the store has it already. Then the run is linked to it."""
     resume: ResumeFrom | None = None
     """Run of the same store whose finished nodes are reused; None: none."""
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -60,7 +63,7 @@ class RunOptions:
     """Dead letter that this run redrives; its end settles the letter."""
     generation: int = 0
     """Redrives of that letter, this one included."""
-    config: RuntimeConfig | None = None
+    config: runtime.RuntimeConfig | None = None
     """Where failures are reported to; None: as the process was configured."""
 
     def start_with(self) -> tuple[dict[str, Any], dict[str, Any], Any]:
@@ -73,8 +76,7 @@ class RunOptions:
         return context | dict(self.params), {}, None
 
 
-@dataclass(slots=True, kw_only=True)
-class RunResult:
+class RunResult(Struct, kw_only=True):
     """How a run ended."""
 
     status: RunStatus
@@ -83,7 +85,7 @@ class RunResult:
     """The flow's output: that of its last node, or a mapping by name of several."""
     outputs: Mapping[str, Any]
     """Outputs of all finished nodes by name."""
-    report: RuntimeExecutionReport | None = None
+    report: model.RuntimeExecutionReport | None = None
     """Why it failed; None when it did not."""
     handled_failures: int = 0
     reason: str = ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -18,8 +17,7 @@ from tailrace.runtime.locate import locate
 from tailrace.settings import FailureSettings
 
 
-@dataclass(frozen=True, slots=True)
-class ReadyPlan:
+class ReadyPlan(msgspec.Struct, frozen=True):
     """A plan with what the engine has worked out about it."""
 
     plan: FlowPlan
@@ -28,7 +26,7 @@ class ReadyPlan:
     """Where the flow can be loaded from; empty: nowhere."""
     fingerprints: bytes
     """JSON object: what each node does, by static path."""
-    facts: PlanFacts = field(default_factory=PlanFacts)
+    facts: PlanFacts = msgspec.field(default_factory=PlanFacts)
 
 
 _Key = tuple[frozenset[str], Policy | None, FailureSettings]
@@ -45,10 +43,7 @@ def ready_plan(
     Raises:
         DefinitionError: the flow cannot be built; ``findings`` says all that is wrong.
     """
-    try:
-        known = _plans.setdefault(flow, {})
-    except TypeError:  # a bare definition, which nobody runs twice
-        return _ready(flow, params, override, settings)
+    known = _plans.setdefault(flow, {})
     key = (frozenset(params), override, settings)
     ready = known.get(key)
     if ready is None:

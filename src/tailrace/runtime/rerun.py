@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from tailrace.errors import DefinitionError
 from tailrace.flows.load import load_definition
@@ -20,8 +21,7 @@ from tailrace.runtime.resuming import OnChange, ResumeFrom
 from tailrace.store import SqliteTraceReader
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunAgain:
+class RunAgain(Struct, frozen=True, kw_only=True, eq=False):
     """Redrives letters of runs in one store (``Rerun``).
 
     The run that a redrive becomes carries the letter's id; the commit that ends it settles the
@@ -33,7 +33,7 @@ class RunAgain:
     """Where the runs come from, as in ``RunOptions``."""
     force: bool = False
     """Reuse what finished nodes gave, also where their code has changed since."""
-    _flows: dict[str, Flow] = field(default_factory=dict, repr=False, compare=False)
+    _flows: dict[str, Flow] = field(default_factory=dict)
     """Flows by target: many letters are of one."""
 
     def __call__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Protocol, TypeVar
 
+from tailrace.codecs import LOST
 from tailrace.engine.reuse import Pending, Reuse, Stored
 from tailrace.errors import NotFound, StoreError
 from tailrace.model import Checkpoint, RunId, Span, SpanType, Trace
@@ -14,6 +15,7 @@ from tailrace.runtime.inputs import RunInputs, decode_inputs
 T = TypeVar("T")
 _PATH = "tailrace.node.path"
 _BRANCH = "executed_branch_key"
+_WAITS = "tailrace.waits_for_attempt"
 
 
 class LineageReader(Protocol):
@@ -36,6 +38,10 @@ class LineageReader(Protocol):
 
     def checkpoints(self, run_id: RunId) -> Iterator[Checkpoint]:
         """Return the checkpoints of a run; the one with an empty path is what it started with."""
+        ...
+
+    def lost_outputs(self, run_id: RunId) -> list[str]:
+        """Return the paths of nodes whose output was stored and is there no more."""
         ...
 
 
@@ -69,6 +75,8 @@ def load_reuse(reader: LineageReader, run_id: str) -> Reuse:
         gone = _taken_back(reader.inputs(RunId(run)))
         if gone:
             stored, decisions = without(stored, gone), without(decisions, gone)
+        for path in reader.lost_outputs(RunId(run)):
+            stored[path] = Stored(run, LOST, b"")
         for kept in reader.checkpoints(RunId(run)):
             if kept.path:
                 stored[kept.path] = Stored(run, kept.codec, kept.body, kept.extra)
@@ -125,7 +133,10 @@ def _pending(spans: Iterable[Span]) -> Iterator[tuple[str, Pending]]:
     nodes: dict[str, str] = {}
     for span in spans:
         if span.type is SpanType.NODE and span.attributes.get("tailrace.state") == "INTERRUPTED":
-            nodes[span.span_id] = str(span.attributes[_PATH])
+            path = nodes[span.span_id] = str(span.attributes[_PATH])
+            if _WAITS in span.attributes:
+                retry_at = int(span.attributes["tailrace.retry_at_ns"])
+                yield path, Pending(int(span.attributes[_WAITS]) - 1, retry_at)
         elif span.type is SpanType.ATTEMPT:
             parent, state = span.parent_id or "", span.attributes.get("tailrace.state")
             if state in {"FAILED", "INTERRUPTED"} and parent in nodes:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
-from tailrace.codecs import MISSING
+from msgspec import Struct
+
+from tailrace.codecs import LOST, MISSING
 from tailrace.engine import Reuse
 from tailrace.errors import DefinitionError, RunError
 from tailrace.model import FlowPlan, RunId
@@ -31,8 +32,7 @@ class ResumeRefused(RunError):  # noqa: N818 - reads as the state it reports
     default_code = "TR310"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResumeFrom:
+class ResumeFrom(Struct, frozen=True, kw_only=True):
     """Which run to go on with, and from where."""
 
     run_id: str
@@ -43,8 +43,7 @@ class ResumeFrom:
     """What may be reused, where that has been looked up already."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reusable:
+class Reusable(Struct, frozen=True):
     """What a new run may reuse."""
 
     reuse: Reuse
@@ -74,7 +73,11 @@ def reusable(
     """
     _demand_nodes(plan, wanted.nodes)
     reuse = load_reuse(reader, wanted.run_id)
-    finished = {static_path(path) for path, kept in reuse.stored.items() if kept.codec != MISSING}
+    finished = {
+        static_path(path)
+        for path, kept in reuse.stored.items()
+        if kept.codec not in {MISSING, LOST}
+    }
     old = reader.fingerprints(RunId(wanted.run_id))
     known = {path: name for path, name in old.items() if path in finished}
     now = node_fingerprints(plan) if fingerprints is None else fingerprints

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from msgspec import Struct
 
 from tailrace.model import Durability
 from tailrace.ports import DeadLetters, FailureLog, Recall, RunStore, TraceReader
@@ -34,8 +35,7 @@ class _Letters(DeadLetters, _Closing, Protocol):
     """Dead letters that are let go after use."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadBack:
+class ReadBack(Struct, frozen=True, kw_only=True):
     """What a store knows after a run; None where there is no store."""
 
     reader: Reader | None = None
@@ -43,8 +43,7 @@ class ReadBack:
     letters: DeadLetters | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stores:
+class Stores(Struct, frozen=True, kw_only=True):
     """One store as a run uses it. All is None for a run that is kept nowhere."""
 
     writer: RunStore | None = None

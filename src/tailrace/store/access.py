@@ -8,16 +8,18 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tailrace.errors import NotFound, StoreError
 from tailrace.model.states import Durability
 from tailrace.store.connection import open_reader
 from tailrace.store.fault import translated
 from tailrace.store.limits import StoreLimits
-from tailrace.store.recovery import has_dead
-from tailrace.store.sqlite import SqliteStore, shared_store
-from tailrace.store.writer import Writer
+from tailrace.store.liveness import has_dead
+
+if TYPE_CHECKING:
+    from tailrace.store.sqlite import SqliteStore
+    from tailrace.store.writer import Writer
 
 T = TypeVar("T")
 _SHOWN = 5
@@ -45,6 +47,7 @@ class Access:
         self._limits = limits
         self._lock = threading.Lock()
         self._reader: sqlite3.Connection | None = None
+        self._store: SqliteStore | None = None
         self._process = os.getpid()
 
     def close(self) -> None:
@@ -87,6 +90,8 @@ class Access:
         with translated(self.path, "read"):
             is_needed = has_dead(db, self.path)
         if is_needed:
+            from tailrace.store.sqlite import SqliteStore  # noqa: PLC0415 - most only read
+
             with suppress(StoreError):  # who cannot write can still read
                 SqliteStore(self.path, durability=self._durability).close()
 
@@ -96,12 +101,23 @@ class Access:
         Raises:
             StoreError: it could not be written; the file is as before.
         """
-        store = shared_store(self.path, durability=self._durability, limits=self._limits)
-        return store.write(action, lasting=lasting)
+        return self._shared().write(action, lasting=lasting)
 
     def writer(self) -> Writer:
         """Return the connection through which this process writes."""
-        return shared_store(self.path, durability=self._durability, limits=self._limits).writer
+        return self._shared().writer
+
+    def _shared(self) -> SqliteStore:
+        """Return the process's store; finding it by its path takes as long as a commit."""
+        from tailrace.store.sqlite import shared_store  # noqa: PLC0415 - most only read
+
+        store, limits = self._store, self._limits
+        if store is None or store.is_closed:
+            store = shared_store(self.path, durability=self._durability, limits=limits)
+            self._store = store
+        elif limits is not None:
+            store.limit(limits)
+        return store
 
 
 def unique_id(db: sqlite3.Connection, column: str, table: str, prefix: str, mark: str) -> str:

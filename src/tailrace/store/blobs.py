@@ -13,10 +13,12 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.codecs import FILE, Reference, read_reference, write_reference
 from tailrace.errors import StoreError
@@ -35,8 +37,7 @@ _REFERENCES = "SELECT body FROM checkpoint WHERE codec >= 'file:' AND codec < 'f
 Kept = TypeVar("Kept", Checkpoint, Recalled)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blobs:
+class Blobs(Struct, frozen=True, kw_only=True):
     """What the files of a store amount to."""
 
     count: int = 0
@@ -82,7 +83,7 @@ def _write(path: Path, body: bytes, *, lasting: bool) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         draft.replace(path)
-    except BaseException:
+    except BaseException:  # Ctrl-C leaves no draft behind either
         draft.unlink(missing_ok=True)
         raise
     if lasting:

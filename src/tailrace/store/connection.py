@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 from tailrace.errors import StoreError
@@ -124,6 +125,17 @@ def open_reader(path: Path) -> sqlite3.Connection:
     open_writer(path, Durability.PROCESS).close()
     with translated(path, "open"):
         return _connect_read_only(path)
+
+
+def is_free(path: Path, patience: float) -> bool:
+    """Return whether this process may write the file now, or after so many seconds at most."""
+    try:
+        with closing(sqlite3.connect(path, timeout=patience, isolation_level=None)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("ROLLBACK")
+    except sqlite3.Error:
+        return False
+    return True
 
 
 def _connect_read_only(path: Path) -> sqlite3.Connection:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from pathlib import Path
 
 from tailrace.errors import StoreError
 from tailrace.failures.supervision import LetterChange
 from tailrace.failures.supervision.letters import attempts_of
 from tailrace.model.failure import FailureFilter, FailureSnapshot
 from tailrace.model.letter import DeadLetter, LetterState, Redrive
-from tailrace.model.states import Durability
-from tailrace.store.access import Access, unique_id
+from tailrace.store.access import unique_id
+from tailrace.store.adapter import FileAdapter
 from tailrace.store.conditions import of_letters
 from tailrace.store.letter_changes import change_letters, expire_letters
 from tailrace.store.letters import claim_letters, load_letter, select_letters
-from tailrace.store.limits import StoreLimits
 from tailrace.store.recovery import recover
 from tailrace.store.settlement import settle_letter
 from tailrace.store.writer import Writer
@@ -26,35 +24,12 @@ _ANY = tuple(state.value for state in LetterState)
 _OUTCOMES = ("resolved", "failed", "lost")
 
 
-class SqliteDeadLetters:
+class SqliteDeadLetters(FileAdapter):
     """Dead letters in one SQLite file, beside the runs they come from.
 
     Every change is durable against the loss of power when the call returns, and in the audit
     trail. Concurrency: any number of threads and processes; each letter is claimed by one.
-
-    Args:
-        path: the file; there must be one to read from.
-        durability: of this process's connection.
-        limits: bounds of the store; None: those it has.
     """
-
-    def __init__(
-        self,
-        path: Path | str,
-        *,
-        durability: Durability = Durability.PROCESS,
-        limits: StoreLimits | None = None,
-    ) -> None:
-        self._file = Access(path, durability=durability, limits=limits)
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._file.path
-
-    def close(self) -> None:
-        """Let the file go; it is opened again when it is needed."""
-        self._file.close()
 
     def letters(self, wanted: FailureFilter, *, limit: int = 50) -> list[DeadLetter]:
         """Return letters, newest first.

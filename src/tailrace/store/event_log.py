@@ -14,7 +14,7 @@ from tailrace.errors import NotFound
 from tailrace.events.attempts import AttemptRow, StreamChanges, WorkCounts
 from tailrace.model import Durability
 from tailrace.model.event import Event, EventCounts, EventFilter
-from tailrace.store.access import Access
+from tailrace.store.adapter import FileAdapter
 from tailrace.store.event_rows import (
     ATTEMPT_COLUMNS,
     EVENT_COLUMNS,
@@ -53,14 +53,12 @@ AND attempt_id NOT IN (SELECT attempt_id FROM stream_event WHERE attempt_id <> '
 _MOST_MATCHES = 5
 
 
-class SqliteEventLog:
+class SqliteEventLog(FileAdapter):
     """Events in one SQLite file, beside the runs.
 
     An event is durable when ``append`` returns: it survives SIGKILL, and with
     ``Durability.POWER`` the loss of power. Concurrency: any number of threads and processes may
     write; each writer's events keep their order, and readers block nobody.
-
-    The file is opened for writing by the first write, for reading by the first read.
     """
 
     def __init__(
@@ -70,24 +68,15 @@ class SqliteEventLog:
         durability: Durability = Durability.PROCESS,
         limits: StoreLimits | None = None,
     ) -> None:
-        self._file = Access(path, durability=durability, limits=limits)
+        super().__init__(path, durability=durability, limits=limits)
         self._durability = durability
         self._limits = limits
         self._shared: SqliteStore | None = None
 
     @property
-    def path(self) -> Path:
-        """The file."""
-        return self._file.path
-
-    @property
     def owner(self) -> str:
         """Token of this process; its lock tells others that it lives."""
         return self._store().worker_id
-
-    def close(self) -> None:
-        """Let the file go as far as it was read; the writer is the process's."""
-        self._file.close()
 
     def append(self, events: Sequence[Event]) -> list[Event]:
         """Make the events durable and return them with their ``seq``.

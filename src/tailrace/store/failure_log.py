@@ -3,53 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from tailrace.model.failure import FailureFilter, FailureGroup, FailureSnapshot
 from tailrace.model.letter import DeadLetter
-from tailrace.model.states import Durability
-from tailrace.store.access import Access, unique_id
+from tailrace.store.access import unique_id
+from tailrace.store.adapter import FileAdapter
 from tailrace.store.conditions import of_failures, params, where
 from tailrace.store.failure_counts import count_all
 from tailrace.store.failure_row import SELECT, failure_of
 from tailrace.store.group_changes import GroupOrder, change_group
 from tailrace.store.groups import groups_named
-from tailrace.store.limits import StoreLimits
 from tailrace.store.purge import Purged, purge
 from tailrace.store.survey import Survey, survey, trend
 from tailrace.store.writer import Writer
 
 
-class SqliteFailureLog:
+class SqliteFailureLog(FileAdapter):
     """Failures in one SQLite file, beside the runs.
 
     Failures of runs get there through the journal. Those that are recorded here are in the file
     when ``record`` returns: they survive SIGKILL, and those that lead to letters the loss of
     power. Concurrency: any number of threads and processes may record; readers block nobody.
-
-    Args:
-        path: the file; made by the first ``record``.
-        durability: of this process's connection.
-        limits: bounds of the store; None: those it has.
     """
-
-    def __init__(
-        self,
-        path: Path | str,
-        *,
-        durability: Durability = Durability.PROCESS,
-        limits: StoreLimits | None = None,
-    ) -> None:
-        self._file = Access(path, durability=durability, limits=limits)
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._file.path
-
-    def close(self) -> None:
-        """Let the file go; it is opened again when it is needed."""
-        self._file.close()
 
     def record(
         self, snapshots: Sequence[FailureSnapshot], letters: Sequence[DeadLetter] = ()

@@ -35,7 +35,9 @@ LEFT JOIN version AS v ON v.id = f.version"""
 
 INSERT = """INSERT INTO failure (failure_id, at, run, flow, node, type, category, class,
 disposition, grp, template, stack, version, tags, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+VALUES (?, ?, nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), nullif(?, 0), nullif(?, 0), ?,
+?)"""
+"""None and bytes are slow to bind (they go through sqlite3's adapters), so neither is bound."""
 
 UPDATE = "UPDATE failure SET disposition = ?, category = ?, class = ?, body = ? WHERE id = ?"
 
@@ -131,7 +133,7 @@ def row_of(failure: FailureSnapshot, keys: Keys) -> tuple[Any, ...]:
     return (
         failure.failure_id,
         failure.captured_ns,
-        keys.run,
+        keys.run or 0,
         failure.flow,
         failure.node_id,
         failure.type,
@@ -139,18 +141,18 @@ def row_of(failure: FailureSnapshot, keys: Keys) -> tuple[Any, ...]:
         failure.class_,
         failure.disposition,
         keys.group,
-        keys.template,
-        keys.stack,
-        keys.version,
+        keys.template or 0,
+        keys.stack or 0,
+        keys.version or 0,
         encode_tags(failure.tags),
-        encode_body(failure, has_run=keys.run is not None),
+        bytearray(encode_body(failure, has_run=keys.run is not None)),
     )
 
 
 def encode_body(failure: FailureSnapshot, *, has_run: bool) -> bytes:
     """Return what no column holds; ``has_run`` says that the row of its run is in the file."""
     origin = failure.origin
-    derived = _paths(origin.path, len(failure.trail))
+    trail = failure.trail
     return _encode(
         _Body(
             failure.message,
@@ -162,18 +164,8 @@ def encode_body(failure: FailureSnapshot, *, has_run: bool) -> bytes:
             origin.thread,
             origin.pid,
             origin.host,
-            failure.stage.hops(),
-            tuple(
-                _Hop(
-                    hop.level,
-                    hop.directive,
-                    hop.policy_ref,
-                    hop.reason,
-                    hop.at_ns,
-                    None if hop.path == path else hop.path,
-                )
-                for hop, path in zip(failure.trail, derived, strict=True)
-            ),
+            failure.stage.count,
+            _hops(trail, origin.path) if trail else (),
             failure.given_up,
             failure.notes,
             _pairs(failure.cause_chain),
@@ -276,13 +268,28 @@ def _description(failure: FailureSnapshot) -> str:
 
 def _path(failure: FailureSnapshot) -> tuple[str, ...]:
     """Return where a failure stands after its hops."""
-    path = failure.origin.path
-    return path[: max(0, len(path) - failure.stage.hops())]
+    path, hops = failure.origin.path, failure.stage.count
+    return path[: max(0, len(path) - hops)] if hops else path
 
 
 def _paths(origin: tuple[str, ...], hops: int) -> list[tuple[str, ...]]:
     length = len(origin)
     return [origin[: max(0, length - hop)] for hop in range(1, hops + 1)]
+
+
+def _hops(trail: Sequence[Hop], origin: tuple[str, ...]) -> tuple[_Hop, ...]:
+    derived = _paths(origin, len(trail))
+    return tuple(
+        _Hop(
+            hop.level,
+            hop.directive,
+            hop.policy_ref,
+            hop.reason,
+            hop.at_ns,
+            None if hop.path == path else hop.path,
+        )
+        for hop, path in zip(trail, derived, strict=True)
+    )
 
 
 def _trail(kept: _Body) -> tuple[Hop, ...]:
@@ -305,7 +312,7 @@ def _stage(hops: int) -> EscalationStage:
 
 
 def _pairs(causes: Sequence[Cause]) -> tuple[tuple[str, str, str], ...]:
-    return tuple((cause.type, cause.message, cause.stack_id) for cause in causes)
+    return tuple((cause.type, cause.message, cause.stack_id) for cause in causes) if causes else ()
 
 
 def _causes(kept: Sequence[tuple[str, str, str]]) -> tuple[Cause, ...]:

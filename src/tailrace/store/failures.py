@@ -6,6 +6,9 @@ import sqlite3
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from hashlib import blake2b
+from typing import Any
+
+import msgspec
 
 from tailrace.model.failure import Disposition, FailureSnapshot
 from tailrace.model.letter import DeadLetter
@@ -18,6 +21,15 @@ from tailrace.store.stacks import StackTable
 
 _MOST_SUPPRESSED = 4_096
 """Failures without a row that are remembered, of each kind."""
+_KNOWN = "SELECT failure_id, id, run FROM failure WHERE failure_id = ?"
+_KNOWN_ONES = """SELECT failure_id, id, run FROM failure
+WHERE failure_id IN (SELECT value FROM json_each(?))"""
+_encode = msgspec.json.Encoder().encode
+
+_Known = dict[str, tuple[int, int | None]]
+"""Row ids of failures, and the number of the run in each row, by failure id."""
+_Rows = dict[str, tuple[Any, ...]]
+"""New rows by failure id, in the order in which they are inserted."""
 
 
 class Suppressed:
@@ -114,49 +126,64 @@ class FailureTable:
             kept: ids of failures that get a row whatever the flood limit.
             run: number of the run they belong to; None: it is looked up by their run's id.
         """
+        failures = list(failures)
+        known = self._known([failure.failure_id for failure in failures])
+        rows: _Rows = {}
         counted: dict[int, list[Counted]] = {}
         buckets: Counter[Bucket] = Counter()
         for failure in failures:
-            group = self.groups.id(fingerprint_of(failure), failure)
-            before = suppressed.get(failure.failure_id)
+            failure_id = failure.failure_id
+            fingerprint = fingerprint_of(failure)
+            group = self.groups.id(fingerprint, failure)
+            before = suppressed.get(failure_id)
             if before is not None:
-                self._moves(failure, before, buckets, suppressed, kept=kept, run=run)
-            elif not self._update(failure):
-                new = self._add(failure, group, run, is_kept=failure.failure_id in kept)
-                counted.setdefault(group, []).append(new)
-                if new.is_suppressed:
-                    bucket = Bucket.of(group, failure)
-                    buckets[bucket] += 1
-                    suppressed.put(failure.failure_id, bucket)
+                self._moves(failure, before, buckets, suppressed, rows, kept=kept, run=run)
+                continue
+            if failure_id in rows:
+                self._insert(rows)
+                known |= self._known([failure_id])
+            if failure_id in known:
+                self._update(failure, *known[failure_id])
+                continue
+            version = self._versions.id(failure.code_version)
+            passes = self._flood.passes(fingerprint, failure.captured_ns) or failure_id in kept
+            if passes:
+                rows[failure_id] = self._row(failure, group, version, run)
+            else:
+                bucket = Bucket.of(group, failure)
+                buckets[bucket] += 1
+                suppressed.put(failure_id, bucket)
+            new = Counted(failure, version, not passes)
+            counted.setdefault(group, []).append(new)
+        self._insert(rows)
         for group, ones in counted.items():
             self.groups.count(group, ones)
         if buckets:
             self.groups.flood(buckets)
 
-    def _update(self, failure: FailureSnapshot) -> bool:
-        """Write a known failure's newer state; False when it is not known."""
-        query = "SELECT id, run FROM failure WHERE failure_id = ?"
-        row = self._db.execute(query, (failure.failure_id,)).fetchone()
-        if row is None:
-            return False
-        body = encode_body(failure, has_run=row[1] is not None)
-        values = (failure.disposition, failure.category, failure.class_, body, row[0])
+    def _known(self, failure_ids: Sequence[str]) -> _Known:
+        """Return those of the failures that have a row."""
+        if len(failure_ids) == 1:
+            found = self._db.execute(_KNOWN, failure_ids)
+        else:
+            found = self._db.execute(_KNOWN_ONES, (_encode(failure_ids).decode(),))
+        return {failure_id: (number, run) for failure_id, number, run in found}
+
+    def _update(self, failure: FailureSnapshot, number: int, run: int | None) -> None:
+        """Write the newer state of the failure that has the row with that number."""
+        body = encode_body(failure, has_run=run is not None)
+        values = (failure.disposition, failure.category, failure.class_, body, number)
         self._db.execute(UPDATE, values)
-        return True
 
-    def _add(
-        self, failure: FailureSnapshot, group: int, run: int | None, *, is_kept: bool
-    ) -> Counted:
-        version = self._versions.id(failure.code_version)
-        passes = self._flood.passes(fingerprint_of(failure), failure.captured_ns)
-        if passes or is_kept:
-            self._insert(failure, group, version, run)
-            return Counted(failure, version, is_suppressed=False)
-        return Counted(failure, version, is_suppressed=True)
+    def _insert(self, rows: _Rows) -> None:
+        """Insert the rows, and take them out."""
+        if rows:
+            self._db.executemany(INSERT, rows.values())
+            rows.clear()
 
-    def _insert(
+    def _row(
         self, failure: FailureSnapshot, group: int, version: int | None, run: int | None
-    ) -> None:
+    ) -> tuple[Any, ...]:
         keys = Keys(
             run=self._run(failure.run_id) if run is None else run,
             group=group,
@@ -164,7 +191,7 @@ class FailureTable:
             stack=self._stacks.id(failure),
             version=version,
         )
-        self._db.execute(INSERT, row_of(failure, keys))
+        return row_of(failure, keys)
 
     def _moves(
         self,
@@ -172,6 +199,7 @@ class FailureTable:
         before: Bucket,
         buckets: Counter[Bucket],
         suppressed: Suppressed,
+        rows: _Rows,
         *,
         kept: Container[str],
         run: int | None,
@@ -180,7 +208,7 @@ class FailureTable:
         buckets[before] -= 1
         if failure.failure_id in kept:
             version = self._versions.id(failure.code_version)
-            self._insert(failure, before.group, version, run)
+            rows[failure.failure_id] = self._row(failure, before.group, version, run)
             statement = "UPDATE failure_group SET suppressed = suppressed - 1 WHERE id = ?"
             self._db.execute(statement, (before.group,))
             suppressed.put(failure.failure_id, None)

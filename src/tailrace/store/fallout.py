@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from tailrace.errors import StoreError
 from tailrace.failures.supervision import Escalation, FailureChanges, RunContext
 from tailrace.failures.supervision.lost import OpenAttempt
 from tailrace.model.failure import FailureSnapshot
@@ -46,11 +47,15 @@ class Fallout:
     fold is ahead of the file: drop it and make another.
     """
 
-    def __init__(self, writer: Writer, no: int, suppressed: Suppressed) -> None:
+    def __init__(
+        self, writer: Writer, no: int, suppressed: Suppressed, *, is_first: bool = False
+    ) -> None:
+        """Begin with what the file holds; with ``is_first`` it holds no failure of the run yet."""
         self._writer = writer
         self._no = no
         self._suppressed = suppressed
-        self._escalation = Escalation(load_context(writer.db, no), _on_their_way(writer.db, no))
+        known = [] if is_first else _on_their_way(writer.db, no)
+        self._escalation = Escalation(load_context(writer.db, no), known)
 
     def write(self, records: Iterable[AnyRecord]) -> None:
         """Fold the records and write failures, groups and letters."""
@@ -77,10 +82,15 @@ class Fallout:
 
 
 def load_context(db: sqlite3.Connection, no: int) -> RunContext:
-    """Return the context of a run from its row."""
-    run_id, flow, source, version, lineage, letter, generation, *rest = db.execute(
-        _CONTEXT, (no,)
-    ).fetchone()
+    """Return the context of a run from its row.
+
+    Raises:
+        StoreError: the row was deleted (TR503).
+    """
+    row = db.execute(_CONTEXT, (no,)).fetchone()
+    if row is None:
+        raise StoreError("the run was deleted from the store while it ran", code="TR503")
+    run_id, flow, source, version, lineage, letter, generation, *rest = row
     digest, policies, worker, base = rest
     return RunContext(
         run_id=run_id,

@@ -14,6 +14,8 @@ from tailrace.errors import StoreError
 
 DISK_FULL = "TR504"
 """Code of the error of a full disk."""
+_NO_TEXT = "Could not decode to UTF-8"
+"""How an error begins that Python's module raises without a code of SQLite's."""
 _LITTLE = 1 << 20
 """Bytes of free space under which an I/O error is put down to a full disk."""
 
@@ -44,6 +46,8 @@ def damaged(path: Path, why: str) -> StoreError:
 
 def translate(error: sqlite3.Error, path: Path, action: str) -> StoreError:
     """Return the StoreError for an error of SQLite."""
+    if str(error).startswith(_NO_TEXT):
+        return damaged(path, "a text in it is no UTF-8")
     number = getattr(error, "sqlite_errorcode", None) or 0
     primary = number & 0xFF
     if primary == sqlite3.SQLITE_FULL or (

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 
-class StoredEvent(Struct, frozen=True, array_like=True):
+class StoredEvent(Struct, frozen=True, array_like=True, gc=False):
     """An event; ``time`` is ns since the epoch."""
 
     time: int
@@ -16,7 +16,7 @@ class StoredEvent(Struct, frozen=True, array_like=True):
     attributes: dict[str, Any]
 
 
-class StoredLink(Struct, frozen=True, array_like=True):
+class StoredLink(Struct, frozen=True, array_like=True, gc=False):
     """A link; ids are bytes, attributes plain."""
 
     trace_id: bytes
@@ -25,7 +25,7 @@ class StoredLink(Struct, frozen=True, array_like=True):
     trace_state: str = ""
 
 
-class StoredSpan(Struct, frozen=True, array_like=True, omit_defaults=True):
+class StoredSpan(Struct, frozen=True, array_like=True, gc=False, omit_defaults=True):
     """A span without its trace id; times are ns since the epoch."""
 
     span_id: bytes

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
 
 from tailrace.events.attempts import StreamChanges
 from tailrace.events.imports import ImportedLine
-from tailrace.model.states import Durability
-from tailrace.store.access import Access
+from tailrace.store.adapter import FileAdapter
 from tailrace.store.event_log import write_changes
-from tailrace.store.limits import StoreLimits
 from tailrace.store.writer import Writer
 
 _KNOWN = "SELECT 1 FROM stream_import WHERE digest = ? AND source = ? AND offset = ?"
@@ -21,24 +18,11 @@ _QUARANTINE = """SELECT source, offset, digest, line FROM stream_import
 WHERE line IS NOT NULL AND (source = ?1 OR ?1 = '') ORDER BY source, offset"""
 
 
-class SqliteImportLog:
+class SqliteImportLog(FileAdapter):
     """Where imports leave their events: each piece of a file once, in the commit of its event.
 
     Concurrency: any number of processes may import the same file at once.
     """
-
-    def __init__(
-        self,
-        path: Path | str,
-        *,
-        durability: Durability = Durability.PROCESS,
-        limits: StoreLimits | None = None,
-    ) -> None:
-        self._file = Access(path, durability=durability, limits=limits)
-
-    def close(self) -> None:
-        """Let the file go as far as it was read."""
-        self._file.close()
 
     def take(self, source: str, lines: Sequence[ImportedLine]) -> list[bool]:
         """Write what is new, in one commit, and return for each line whether it was.

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+
+from msgspec import Struct
 
 from tailrace.store.blobs import blob_folder, count_blobs, verify_blobs
 from tailrace.store.connection import open_reader
 from tailrace.store.fault import translated
+from tailrace.store.foreign.verify import verify_traces
 
 _COUNTS = """SELECT count(*), coalesce(sum(spans), 0), coalesce(sum(events), 0),
 (SELECT count(*) FROM checkpoint), min(start), max(start) FROM run"""
 _FAILURE_COUNTS = """SELECT (SELECT count(*) FROM failure), (SELECT count(*) FROM failure_group),
 (SELECT count(*) FROM dead_letter), (SELECT count(*) FROM stream_event)"""
+_TRACE_COUNTS = """SELECT count(*), coalesce(sum(spans), 0),
+(SELECT count(*) FROM segment), (SELECT coalesce(sum(spans), 0) FROM segment)
+FROM foreign_trace"""
+_TABLE_SIZES = """SELECT m.tbl_name, sum(s.pgsize) FROM dbstat AS s
+JOIN sqlite_master AS m ON m.name = s.name WHERE s.aggregate = 1
+GROUP BY m.tbl_name ORDER BY 2 DESC, 1"""
 _PROBLEMS_SHOWN = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreStats:
+class StoreStats(Struct, frozen=True, kw_only=True):
     """Counts and sizes of one store. Instants are ns since the epoch, sizes bytes."""
 
     path: Path
@@ -38,6 +45,14 @@ class StoreStats:
     """Dead letters, whatever became of them."""
     stream_events: int
     """Events of the resilient stream."""
+    foreign_traces: int
+    """Traces from elsewhere."""
+    foreign_spans: int
+    """Their spans."""
+    segments: int
+    """Parts of the store that queries read as columns."""
+    sealed_spans: int
+    """Spans in those, of runs and traces that are over."""
     blobs: int
     """Large outputs, in files beside the database."""
     blob_size: int
@@ -50,10 +65,22 @@ class StoreStats:
     """Start of the oldest run."""
     last_ns: int | None
     """Start of the newest run."""
+    tables: Mapping[str, int]
+    """Bytes of each table with its indexes, largest first; empty: not asked for, or not known."""
+
+    @property
+    def span_size(self) -> float | None:
+        """Bytes of the database for each span, of runs and from elsewhere; None: it has none."""
+        spans = self.spans + self.foreign_spans
+        return (self.size - self.free) / spans if spans else None
 
 
-def inspect_store(path: Path) -> StoreStats:
+def inspect_store(path: Path, *, tables: bool = False) -> StoreStats:
     """Return what the store holds.
+
+    Args:
+        path: the file.
+        tables: add up the pages of each table, which reads all of them.
 
     Raises:
         StoreError: there is no such file, or it cannot be read, is foreign, or too new.
@@ -61,6 +88,8 @@ def inspect_store(path: Path) -> StoreStats:
     with _reading(path) as db:
         runs, spans, events, checkpoints, first, last = db.execute(_COUNTS).fetchone()
         failures, groups, letters, stream_events = db.execute(_FAILURE_COUNTS).fetchone()
+        foreign_traces, foreign_spans, segments, sealed = db.execute(_TRACE_COUNTS).fetchone()
+        sizes = _table_sizes(db) if tables else {}
         page = _number(db, "PRAGMA page_size")
         free = _number(db, "PRAGMA freelist_count")
         blobs = count_blobs(db)
@@ -77,17 +106,32 @@ def inspect_store(path: Path) -> StoreStats:
         groups=groups,
         letters=letters,
         stream_events=stream_events,
+        foreign_traces=foreign_traces,
+        foreign_spans=foreign_spans,
+        segments=segments,
+        sealed_spans=sealed,
         blobs=blobs.count,
         blob_size=blobs.size,
         size=sum(file.stat().st_size for file in files if file.exists()),
         free=free * page,
         first_ns=first,
         last_ns=last,
+        tables=sizes,
     )
+
+
+def _table_sizes(db: sqlite3.Connection) -> dict[str, int]:
+    """Return bytes by table; nothing where SQLite was built without the table that knows."""
+    try:
+        return dict(db.execute(_TABLE_SIZES).fetchall())
+    except sqlite3.OperationalError:
+        return {}
 
 
 def verify_store(path: Path) -> list[str]:
     """Return what is wrong: damaged pages, broken references, files that are gone; empty if sound.
+
+    Traces from elsewhere have as many spans as is said, segments the traces they name.
 
     Raises:
         StoreError: there is no such file, or it cannot be read, is foreign, or too new.
@@ -101,6 +145,8 @@ def verify_store(path: Path) -> list[str]:
             for table, row, parent, _ in broken
         ]
         problems += islice(verify_blobs(db, blob_folder(path)), _PROBLEMS_SHOWN)
+        if not problems:  # it reads what a damaged page may hold
+            problems += islice(verify_traces(db), _PROBLEMS_SHOWN)
     return problems
 
 

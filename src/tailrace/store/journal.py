@@ -312,9 +312,10 @@ class SqliteJournal:
             from tailrace.store.failures import Suppressed  # noqa: PLC0415 - most runs succeed
             from tailrace.store.fallout import Fallout  # noqa: PLC0415 - likewise
 
+            is_first = self._suppressed is None
             if self._suppressed is None:
                 self._suppressed = Suppressed()
-            self._fallout = Fallout(self._writer, no, self._suppressed)
+            self._fallout = Fallout(self._writer, no, self._suppressed, is_first=is_first)
         return self._fallout
 
     def _forget_fallout(self) -> None:

@@ -199,5 +199,5 @@ def _values(letter: DeadLetter) -> tuple[Any, ...]:
         letter.updated_ns,
         letter.expires_ns,
         encode_tags(letter.tags),
-        _encode(letter),
+        bytearray(_encode(letter)),  # bytes are slow to bind
     )

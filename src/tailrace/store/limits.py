@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 
 from tailrace.model.letter import MOST_GENERATIONS, POISON_LIMIT, DeadLetter
@@ -11,8 +9,7 @@ from tailrace.model.letter import MOST_GENERATIONS, POISON_LIMIT, DeadLetter
 _DAY_NS = 86_400_000_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreLimits:
+class StoreLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What the settings say of a store, in their units."""
 
     flood: int = 100

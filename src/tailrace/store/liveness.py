@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 from pathlib import Path
+
+REMOTE = "remote:"
+"""Begins the token of who works elsewhere: whether they live is not for a file's lock to say."""
+OPEN_RUNS = """SELECT no, writer FROM run WHERE "end" IS NULL"""
+CLAIMERS = "SELECT DISTINCT claimer FROM dead_letter WHERE state = 'redriving'"
 
 
 def live_folder(database: Path) -> Path:
@@ -50,8 +56,15 @@ class Lease:
 
 
 def is_alive(folder: Path, token: str) -> bool:
-    """Return whether the process with that token lives."""
-    return not _when_free(folder / token, remove=False)
+    """Return whether the process with that token lives; of one elsewhere, nothing is claimed."""
+    return token.startswith(REMOTE) or not _when_free(folder / token, remove=False)
+
+
+def has_dead(db: sqlite3.Connection, database: Path) -> bool:
+    """Return whether something in the store waits for a process that is gone."""
+    tokens = {token for _, token in db.execute(OPEN_RUNS)}
+    tokens.update(token for (token,) in db.execute(CLAIMERS))
+    return any(not is_alive(live_folder(database), token) for token in tokens)
 
 
 def remove_stale(folder: Path) -> None:

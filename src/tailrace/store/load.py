@@ -224,6 +224,16 @@ def load_checkpoints(
         yield Checkpoint(path=path, codec=codec, body=body, time_ns=time, extra=extra)
 
 
+def load_lost(db: sqlite3.Connection, no: int) -> list[str]:
+    """Return the paths of nodes of a run whose output was stored and is there no more."""
+    query = """SELECT iif(s.path = '', s.name, s.path)
+        FROM span AS s CROSS JOIN shape AS h ON h.id = s.shape
+        WHERE s.id BETWEEN ? AND ? AND h.type = 'node'
+        AND NOT EXISTS (SELECT 1 FROM checkpoint AS c WHERE c.id = s.id)
+        AND json_extract(h.attributes, '$."tailrace.checkpoint"') = 'stored'"""
+    return [path for (path,) in db.execute(query, span_range(no))]
+
+
 def load_tail(db: sqlite3.Connection, no: int) -> list[AnyRecord]:
     """Return the records of a run that are not projected yet."""
     query = "SELECT body FROM journal WHERE id BETWEEN ? AND ? ORDER BY id"

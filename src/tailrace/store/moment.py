@@ -12,6 +12,7 @@ from tailrace.store.load import (
     SpanRows,
     load_checkpoints,
     load_events,
+    load_lost,
     load_projection,
     load_tail,
 )
@@ -87,7 +88,7 @@ class Moment:
         for number, count in self._changes.dropped:
             if number in spans:
                 spans[number].dropped_events += count
-        for event in self._events(spans) if events else ():
+        for event in self.events(spans) if events else ():
             spans[event.span].events.append(to_event(event))
         return Trace(run=to_summary(self.run), spans=list(spans.values()))
 
@@ -118,7 +119,8 @@ class Moment:
             yield self._newer.get(row.number, row)
         yield from self._changes.opened
 
-    def _events(self, spans: Container[int]) -> Iterator[EventAdded]:
+    def events(self, spans: Container[int]) -> Iterator[EventAdded]:
+        """Yield the events of these spans as the projection keeps them, in order."""
         yield from load_events(self._db, self._no, spans)
         yield from (event for event in self._changes.events if event.span in spans)
 
@@ -130,6 +132,10 @@ class Moment:
     def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoints in the order in which they were stored."""
         return [*load_checkpoints(self._db, self._no), *self._unwritten()]
+
+    def lost_outputs(self) -> list[str]:
+        """Return the paths of nodes whose output was stored and is there no more."""
+        return load_lost(self._db, self._no)
 
     def _unwritten(self) -> Iterator[Checkpoint]:
         for kept in self._changes.checkpoints:

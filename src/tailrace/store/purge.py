@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tailrace.model.letter import LetterState
 from tailrace.store.audit import Deed, write_deeds
@@ -22,8 +23,7 @@ _REDRIVES = f"DELETE FROM redrive WHERE dl_id IN (SELECT dl_id FROM dead_letter 
 _LETTERS = f"DELETE FROM dead_letter WHERE {_OVER}"  # noqa: S608 - constant text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Purged:
+class Purged(Struct, frozen=True, kw_only=True):
     """What was deleted."""
 
     failures: int = 0

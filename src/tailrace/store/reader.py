@@ -17,6 +17,7 @@ from tailrace.model.states import RunStatus
 from tailrace.store.blobs import blob_folder, located
 from tailrace.store.connection import open_reader
 from tailrace.store.fault import translated
+from tailrace.store.foreign.traces import ForeignTraces, arranged
 from tailrace.store.liveness import is_alive, live_folder
 from tailrace.store.load import START, run_of, select_runs
 from tailrace.store.moment import Moment
@@ -26,6 +27,9 @@ from tailrace.tracing.state import RunState, SpanState
 _PREFIX = re.compile(r"[0-9a-f]{1,32}")
 _SHOWN = 5
 """Run ids shown when a prefix is not unique."""
+_SHORT = 12
+"""Digits of an id that are enough for a person."""
+_LIST = "list the runs with: tailrace trace list"
 _decode_names = msgspec.json.Decoder(dict[str, str]).decode
 _OPEN_RUNS = """SELECT count(*) FROM run WHERE "end" IS NULL"""
 
@@ -44,6 +48,7 @@ class SqliteTraceReader:
         self._path = Path(path).absolute()
         self._live = live_folder(self._path)
         self._db = open_reader(self._path)
+        self._foreign = ForeignTraces(self._db)
 
     def close(self) -> None:
         """Release the file."""
@@ -57,12 +62,32 @@ class SqliteTraceReader:
         flow: str | None = None,
         since_ns: int | None = None,
         until_ns: int | None = None,
+        foreign: bool = False,
     ) -> list[RunSummary]:
         """Return runs, newest first.
 
         ``status`` is a value of ``RunStatus``, ``flow`` a flow's name. ``since_ns`` is inclusive,
-        ``until_ns`` exclusive; both are nanoseconds since the epoch.
+        ``until_ns`` exclusive; both are nanoseconds since the epoch. With ``foreign`` traces from
+        elsewhere are among them: their ``source`` is ``elsewhere``, their flow the service of
+        their root span.
         """
+        own = self._own_runs(limit, status, flow, since_ns, until_ns)
+        if not foreign:
+            return own
+        with translated(self._path, "read"):
+            others = self._foreign.summaries(
+                limit=limit, status=status, flow=flow, since_ns=since_ns, until_ns=until_ns
+            )
+        return sorted([*own, *others], key=lambda run: run.start_ns, reverse=True)[:limit]
+
+    def _own_runs(
+        self,
+        limit: int,
+        status: str | None,
+        flow: str | None,
+        since_ns: int | None,
+        until_ns: int | None,
+    ) -> list[RunSummary]:
         conditions: dict[str, Any] = {}
         if status == RunStatus.INTERRUPTED:  # the dead are RUNNING until a writer finds them
             conditions["r.status IN ('INTERRUPTED', ?)"] = RunStatus.RUNNING.value
@@ -112,10 +137,12 @@ class SqliteTraceReader:
             return Moment(self._db, no, now[2], dead=now[2].end is None).run
 
     def resolve(self, prefix: str) -> RunId:
-        """Return the one run id with this prefix; ``@last`` and ``@last-failed`` are known too.
+        """Return the one id with this prefix, of a run or of a trace from elsewhere.
+
+        ``@last`` and ``@last-failed`` are known too: the newest run, and the newest that failed.
 
         Raises:
-            NotFound: no run, or more than one, matches.
+            NotFound: none, or more than one, matches.
         """
         if prefix in {"@last", "@last-failed"}:
             failed = prefix == "@last-failed"
@@ -125,11 +152,16 @@ class SqliteTraceReader:
             return newest[0].run_id
         wanted = prefix.strip().lower()
         if not _PREFIX.fullmatch(wanted):
-            raise self._not_found(f"{prefix!r} is no run id: those are 32 hex digits, or the first")
+            raise NotFound(
+                f"{prefix!r} is no run id: those are 32 hex digits, of which the first will do",
+                hint=_LIST,
+                details={"prefix": prefix},
+            )
         query = "SELECT run_id FROM run WHERE run_id >= ? AND run_id < ? ORDER BY run_id LIMIT ?"
         with translated(self._path, "read"):
             rows = self._db.execute(query, (wanted, wanted + "g", _SHOWN + 1)).fetchall()
-        matches: list[str] = [row[0] for row in rows]
+            others = self._foreign.matching(wanted, _SHOWN + 1)
+        matches: list[str] = sorted({row[0] for row in rows} | {*others})
         if not matches:
             raise self._not_found(f"no run id begins with {prefix!r}")
         if len(matches) > 1:
@@ -150,19 +182,43 @@ class SqliteTraceReader:
         children of one type of each parent, the first failed ones beyond them, and in ``folded``
         how many were left out. Time and memory then depend little on the size of the trace.
 
+        Spans from elsewhere that name the run as their trace are among its spans. A trace from
+        elsewhere is read as a whole; its run stands for what is known of it.
+
         Raises:
-            NotFound: there is no such run.
+            NotFound: there is no such run and no such trace.
         """
+        if not self._is_run(run_id):
+            with self._snapshot():
+                found = self._foreign.trace(run_id, events=events)
+            if found is None:
+                raise self._not_found(f"there is no run {run_id!r}")
+            return found
         with self._moment(run_id) as moment:
-            return moment.trace(events=events, siblings=siblings)
+            trace = moment.trace(events=events, siblings=siblings)
+            others = self._foreign.spans(run_id, events=events)
+        if others:
+            own = {id(span) for span in trace.spans}
+            joined = arranged([*trace.spans, *others])
+            trace.spans += [span for span in joined if id(span) not in own]
+        return trace
+
+    def _is_run(self, run_id: str) -> bool:
+        with translated(self._path, "read"):
+            query = "SELECT 1 FROM run WHERE run_id = ?"
+            return self._db.execute(query, (run_id,)).fetchone() is not None
 
     def run(self, run_id: RunId | str) -> RunSummary:
-        """Return a run as it stands.
+        """Return a run as it stands, or what is known of a trace from elsewhere.
 
         Raises:
-            NotFound: there is no such run.
+            NotFound: there is no such run and no such trace.
         """
         with translated(self._path, "read"):
+            if not self._is_run(run_id):
+                found = self._foreign.summary(run_id)
+                if found is not None:
+                    return found
             no, writer, run = self._find(run_id)
             return to_summary(self._stands(no, writer, run))
 
@@ -225,6 +281,15 @@ class SqliteTraceReader:
             folder = blob_folder(self._path)
             return iter([located(kept, folder) for kept in moment.checkpoints()])
 
+    def lost_outputs(self, run_id: RunId | str) -> list[str]:
+        """Return the paths of nodes whose output was stored and is there no more.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        with self._moment(run_id) as moment:
+            return moment.lost_outputs()
+
     def resumed(self) -> frozenset[RunId]:
         """Return the runs that later ones have gone on with."""
         query = "SELECT DISTINCT resumed_from FROM run WHERE resumed_from <> ''"
@@ -246,7 +311,7 @@ class SqliteTraceReader:
         Raises:
             NotFound: there is no such run.
         """
-        query = """SELECT p.nodes FROM run AS r
+        query = """SELECT coalesce(r.nodes, p.nodes) FROM run AS r
             LEFT JOIN plan AS p ON p.flow = r.flow AND p.version = r.version WHERE r.run_id = ?"""
         with translated(self._path, "read"):
             row = self._db.execute(query, (run_id,)).fetchone()
@@ -279,6 +344,12 @@ class SqliteTraceReader:
     def _find(self, run_id: str) -> tuple[int, str, RunState]:
         found = self._select("WHERE r.run_id = ?", run_id)
         if found is None:
+            if self._foreign.summary(run_id) is not None:
+                raise NotFound(
+                    f"{run_id} is a trace from elsewhere; no run in {self._path} has that id",
+                    hint=f"look at it with: tailrace trace show {run_id[:_SHORT]}",
+                    details={"path": str(self._path)},
+                )
             raise self._not_found(f"there is no run {run_id!r}")
         return found
 
@@ -289,6 +360,6 @@ class SqliteTraceReader:
     def _not_found(self, message: str) -> NotFound:
         return NotFound(
             f"{message} in {self._path}",
-            hint="list the runs with: tailrace trace list",
+            hint=_LIST,
             details={"path": str(self._path)},
         )

@@ -5,25 +5,14 @@ from __future__ import annotations
 import sqlite3
 import time
 from functools import partial
-from pathlib import Path
 
 from tailrace.store.fault import translated
 from tailrace.store.keys import journal_range
-from tailrace.store.liveness import is_alive, live_folder, remove_stale
+from tailrace.store.liveness import CLAIMERS, OPEN_RUNS, is_alive, live_folder, remove_stale
 from tailrace.store.load import load_projection, load_tail
 from tailrace.store.save import write_changes
 from tailrace.store.writer import Writer
 from tailrace.tracing.spans import interruption
-
-_OPEN_RUNS = """SELECT no, writer FROM run WHERE "end" IS NULL"""
-_CLAIMERS = "SELECT DISTINCT claimer FROM dead_letter WHERE state = 'redriving'"
-
-
-def has_dead(db: sqlite3.Connection, path: Path) -> bool:
-    """Return whether ``recover`` has something to do."""
-    tokens = {token for _, token in db.execute(_OPEN_RUNS)}
-    tokens.update(token for (token,) in db.execute(_CLAIMERS))
-    return any(not is_alive(live_folder(path), token) for token in tokens)
 
 
 def recover(writer: Writer) -> None:
@@ -39,14 +28,14 @@ def recover(writer: Writer) -> None:
     folder = live_folder(writer.path)
     with writer.lock:
         with translated(writer.path, "read"):
-            runs = writer.cursor.execute(_OPEN_RUNS).fetchall()
+            runs = writer.cursor.execute(OPEN_RUNS).fetchall()
         alive = {token for token in {token for _, token in runs} if is_alive(folder, token)}
         for no, token in runs:
             if token not in alive:
                 with writer.transaction(lasting=True) as db:
                     _end(db, writer, no)
         with translated(writer.path, "read"):
-            claimers = writer.cursor.execute(_CLAIMERS).fetchall()
+            claimers = writer.cursor.execute(CLAIMERS).fetchall()
         if not all(is_alive(folder, token) for (token,) in claimers):
             _release(writer)
     remove_stale(folder)

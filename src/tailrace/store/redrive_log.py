@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from tailrace.model.letter import RecoveryAction, Redrive, RedriveBatch
 from tailrace.model.secret import redact_text
-from tailrace.model.states import Durability
-from tailrace.store.access import Access
+from tailrace.store.adapter import FileAdapter
 from tailrace.store.audit import Deed, first_broken, load_deeds, write_deeds
 from tailrace.store.letters import select_redrives
 from tailrace.store.writer import Writer
@@ -31,27 +29,11 @@ FROM redrive AS r JOIN dead_letter AS d ON d.dl_id = r.dl_id WHERE r.batch_id = 
 _ACTIONS = {"paused": "pause", "stopped": "stop", "done": "end"}
 
 
-class SqliteRedriveLog:
+class SqliteRedriveLog(FileAdapter):
     """Batches of redrives and the audit trail in one SQLite file.
 
     Concurrency: any number of threads and processes; readers block nobody.
-
-    Args:
-        path: the file; there must be one to read from.
-        durability: of this process's connection.
     """
-
-    def __init__(self, path: Path | str, *, durability: Durability = Durability.PROCESS) -> None:
-        self._file = Access(path, durability=durability)
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._file.path
-
-    def close(self) -> None:
-        """Let the file go; it is opened again when it is needed."""
-        self._file.close()
 
     def put_batch(self, batch: RedriveBatch) -> None:
         """Write a batch, new or changed; a change of its state is in the audit trail.

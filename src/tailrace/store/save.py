@@ -29,6 +29,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, 0))"""
 _INSERT_SPAN = """INSERT INTO span
 (id, parent, name, path, start, shape, duration, attributes, status, message, dropped)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+INSERT_CHECKPOINT = "INSERT INTO checkpoint (id, codec, body) VALUES (?, ?, ?)"
+INSERT_EVENT = "INSERT INTO event (id, span, time, name, attributes) VALUES (?, ?, ?, ?, ?)"
 _UPDATE_SPAN = """UPDATE span
 SET shape = ?, duration = ?, attributes = ?, status = ?, message = ?, dropped = ? WHERE id = ?"""
 _SPLIT = (
@@ -87,9 +89,18 @@ def insert_run(
 
 
 def insert_plan(db: sqlite3.Connection, no: int, nodes: bytes) -> None:
-    """Keep what each node of a run's flow does, once for each version of its code."""
-    statement = "INSERT OR IGNORE INTO plan SELECT flow, version, ? FROM run WHERE no = ?"
-    db.execute(statement, (bytearray(nodes), no))
+    """Keep what each node of a run's flow does, once for each version of its code.
+
+    A version that a project has pinned may stand for several codes: those that come after the
+    first are kept with their runs.
+    """
+    row = (bytearray(nodes), no)
+    db.execute("INSERT OR IGNORE INTO plan SELECT flow, version, ? FROM run WHERE no = ?", row)
+    db.execute(
+        """UPDATE run SET nodes = ?1 WHERE no = ?2 AND ?1 <> (SELECT p.nodes FROM plan AS p
+        WHERE p.flow = run.flow AND p.version = run.version)""",
+        row,
+    )
 
 
 def write_changes(
@@ -108,7 +119,7 @@ def write_changes(
         )
     if changes.checkpoints:
         db.executemany(
-            "INSERT INTO checkpoint (id, codec, body) VALUES (?, ?, ?)",
+            INSERT_CHECKPOINT,
             [
                 (key + kept.span.number, kept.codec, bytearray(kept.body))
                 for kept in changes.checkpoints
@@ -125,7 +136,7 @@ def write_changes(
         insert_keys(db, key, changes.checkpoints)
     if changes.events:
         db.executemany(
-            "INSERT INTO event (id, span, time, name, attributes) VALUES (?, ?, ?, ?, ?)",
+            INSERT_EVENT,
             [
                 (key + e.number, e.span, e.time, e.name, _encode(e.attributes).decode())
                 for e in changes.events
@@ -172,9 +183,33 @@ def _update_run(db: sqlite3.Connection, no: int, run: RunState) -> bool:
 def _insert_spans(
     db: sqlite3.Connection, shapes: ShapeTable, key: int, spans: list[SpanState]
 ) -> None:
-    """Insert new spans; an attempt that its node's row can stand for gets none of its own."""
     plain: list[tuple[Any, ...]] = []
     others: list[tuple[Any, ...]] = []
+    add_spans(shapes, key, spans, plain, others)
+    insert_spans(db, plain, others)
+
+
+def insert_spans(
+    db: sqlite3.Connection, plain: list[tuple[Any, ...]], others: list[tuple[Any, ...]]
+) -> None:
+    """Insert the rows that ``add_spans`` has made, of any number of runs."""
+    if plain:
+        db.executemany(_INSERT_PLAIN, plain)
+    if others:
+        db.executemany(_INSERT_SPAN, others)
+
+
+def add_spans(
+    shapes: ShapeTable,
+    key: int,
+    spans: list[SpanState],
+    plain: list[tuple[Any, ...]],
+    others: list[tuple[Any, ...]],
+) -> None:
+    """Add the rows of new spans to ``plain`` and ``others``.
+
+    An attempt that its node's row can stand for gets none of its own.
+    """
     shape_id = shapes.id
     following = iter(spans)
     next(following, None)
@@ -194,10 +229,6 @@ def _insert_spans(
         attributes = span.attributes
         body = _encode(attributes).decode() if attributes else ""
         plain.append((*row, shape_id(span.shape), end - span.start, body, attempt))
-    if plain:
-        db.executemany(_INSERT_PLAIN, plain)
-    if others:
-        db.executemany(_INSERT_SPAN, others)
 
 
 def _is_covered(span: SpanState, node: SpanState) -> bool:

@@ -20,11 +20,13 @@ beside the database; those few stand in an index of their own, by which such fil
 Traces from elsewhere come in batches (``foreign_batch.id`` is ``trace << 28 | number``), each a
 MessagePack array of ``StoredSpan``. Traces that are over are sealed into segments: columns that
 queries are evaluated over. ``segment`` of a run or a foreign trace names it (0: not yet), ``place``
-the number of the trace in it. The rows of a run stay as they are; the batches of a foreign trace
-become one compressed ``foreign_body``. ``segment_dead`` names the traces of a segment that are gone
-from it, because they were deleted or because more of their spans came. ``start`` and ``"end"`` of a
-segment are those of the earliest and the latest of the starts of its traces; columns ``least`` and
-``most`` bound the values of a column where it is of one type.
+the number of the trace in it. The rows of a run stay as they are; the batches of some foreign
+traces together become a compressed ``segment_body`` (its id is ``segment << 28 | place`` of the
+first of them). ``segment_dead`` names the traces of a segment that are gone from it, because they
+were deleted or because more of their spans came. Spans from elsewhere that belong to one of our
+runs have a foreign trace with the run's id: both are one trace, with one place, and deleted
+together. ``start`` and ``"end"`` of a segment are those of the earliest and the latest of the
+starts of its traces; columns ``least`` and ``most`` bound the values of a column.
 
 Deleting a run deletes all rows of it: by a trigger over key ranges, so in every program, whatever
 its ``PRAGMA foreign_keys``, and without an index on each table. The foreign keys are declared all
@@ -423,6 +425,8 @@ _VERSION_4 = (
   errors INTEGER NOT NULL,
   root_name TEXT NOT NULL,
   root_service TEXT NOT NULL,
+  root_status INTEGER NOT NULL DEFAULT 0,
+  reason TEXT NOT NULL DEFAULT '',
   updated INTEGER NOT NULL,
   batches INTEGER NOT NULL DEFAULT 0,
   segment INTEGER NOT NULL DEFAULT 0,
@@ -435,25 +439,79 @@ _VERSION_4 = (
   trace INTEGER AS (id >> 28) VIRTUAL REFERENCES foreign_trace (no),
   body BLOB NOT NULL
 )""",
-    """CREATE TABLE foreign_body (
-  trace INTEGER PRIMARY KEY REFERENCES foreign_trace (no),
+    """CREATE TABLE segment_body (
+  id INTEGER PRIMARY KEY,
+  segment INTEGER AS (id >> 28) VIRTUAL REFERENCES segment (id),
   body BLOB NOT NULL
 )""",
+    """CREATE TRIGGER segment_dead_added AFTER INSERT ON segment_dead BEGIN
+  UPDATE segment SET dead = dead + 1 WHERE id = new.segment;
+END""",
     """CREATE TRIGGER foreign_trace_deleted AFTER DELETE ON foreign_trace BEGIN
   DELETE FROM foreign_batch WHERE id BETWEEN old.no << 28 AND ((old.no + 1) << 28) - 1;
-  DELETE FROM foreign_body WHERE trace = old.no;
   INSERT OR IGNORE INTO segment_dead (segment, trace)
     SELECT old.segment, old.place WHERE old.segment > 0;
-  UPDATE segment SET dead = dead + 1 WHERE id = old.segment;
+  UPDATE run SET segment = 0, place = 0 WHERE run_id = old.trace_id AND segment > 0;
 END""",
-    """CREATE TRIGGER run_left_segment AFTER DELETE ON run WHEN old.segment > 0 BEGIN
-  INSERT OR IGNORE INTO segment_dead (segment, trace) VALUES (old.segment, old.place);
-  UPDATE segment SET dead = dead + 1 WHERE id = old.segment;
+    """CREATE TRIGGER run_left_segment AFTER DELETE ON run BEGIN
+  INSERT OR IGNORE INTO segment_dead (segment, trace)
+    SELECT old.segment, old.place WHERE old.segment > 0;
+  DELETE FROM foreign_trace WHERE trace_id = old.run_id;
 END""",
     """CREATE TRIGGER segment_deleted AFTER DELETE ON segment BEGIN
   DELETE FROM segment_column WHERE segment = old.id;
+  DELETE FROM segment_body WHERE id BETWEEN old.id << 28 AND ((old.id + 1) << 28) - 1;
   DELETE FROM segment_dead WHERE segment = old.id;
 END""",
 )
-STEPS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+_VERSION_5 = ("ALTER TABLE run ADD COLUMN nodes BLOB",)
+"""What each node of the run did, where ``plan`` has something else for its version."""
+_VERSION_6 = (
+    "ALTER TABLE run ADD COLUMN batches INTEGER NOT NULL DEFAULT 0",
+    """CREATE TABLE remote_kind (
+  id INTEGER PRIMARY KEY,
+  status TEXT NOT NULL,
+  flow TEXT NOT NULL,
+  tag TEXT NOT NULL,
+  tenant TEXT NOT NULL,
+  runs INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (status, flow, tag, tenant)
+)""",
+    """CREATE TABLE remote_run (
+  seq INTEGER PRIMARY KEY,
+  run_id TEXT NOT NULL UNIQUE,
+  kind INTEGER NOT NULL REFERENCES remote_kind (id),
+  state INTEGER NOT NULL,
+  updated INTEGER NOT NULL,
+  workflow TEXT NOT NULL DEFAULT '',
+  body BLOB NOT NULL
+)""",
+    "CREATE INDEX remote_run_kind ON remote_run (kind)",
+    "CREATE INDEX remote_run_workflow ON remote_run (workflow, kind) WHERE workflow <> ''",
+    """CREATE TABLE remote_cancel (
+  run_id TEXT PRIMARY KEY,
+  seq INTEGER NOT NULL,
+  updated INTEGER NOT NULL,
+  body BLOB NOT NULL
+) WITHOUT ROWID""",
+    """CREATE TABLE remote_letter (
+  seq INTEGER PRIMARY KEY,
+  dl_id TEXT NOT NULL UNIQUE,
+  tenant TEXT NOT NULL
+)""",
+    """CREATE TABLE remote_position (
+  stream TEXT PRIMARY KEY,
+  created TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  traced INTEGER NOT NULL
+) WITHOUT ROWID""",
+)
+STEPS: tuple[tuple[str, ...], ...] = (
+    _VERSION_1,
+    _VERSION_2,
+    _VERSION_3,
+    _VERSION_4,
+    _VERSION_5,
+    _VERSION_6,
+)
 """Statements that lead from each schema version to the next; version 0 is an empty file."""

@@ -11,9 +11,9 @@ import msgspec
 
 from tailrace.errors import NotFound, StoreError
 from tailrace.failures.group_rules import state_after
+from tailrace.failures.match import means_failure, means_letter
 from tailrace.model.failure import FailureFilter, FailureGroup, FailureSnapshot, GroupState
 from tailrace.model.letter import DeadLetter, LetterState
-from tailrace.testing.match import means_failure, means_letter
 
 
 class MemoryFailures:

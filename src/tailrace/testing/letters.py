@@ -7,11 +7,11 @@ import time
 import msgspec
 
 from tailrace.errors import StoreError
+from tailrace.failures.match import means_letter
 from tailrace.failures.supervision.letters import settle
 from tailrace.model.failure import FailureFilter, FailureSnapshot
 from tailrace.model.letter import DeadLetter, LetterState, Redrive
 from tailrace.testing.failures import MemoryFailures, unique_id
-from tailrace.testing.match import means_letter
 
 _OPEN, _PARKED = LetterState.OPEN, LetterState.PARKED
 _DISCARDED = LetterState.DISCARDED

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+from msgspec import Struct
 
 from tailrace.traceql.tree import Type
 
@@ -16,7 +17,8 @@ class Owner(StrEnum):
     INTRINSIC = "intrinsic"
     """Stored ones only: ``name status statusMessage kind instrumentation:name
     instrumentation:version event:name event:timeSinceStart link:traceID link:spanID``, by the
-    names of ``IntrinsicName``. The rest follows from the block's arrays."""
+    names of ``IntrinsicName``. The rest follows from the block's arrays. A row may be left out
+    where a text is empty or a status is ``unset``."""
     SPAN = "span"
     RESOURCE = "resource"
     INSTRUMENTATION = "instrumentation"
@@ -24,8 +26,7 @@ class Owner(StrEnum):
     LINK = "link"
 
 
-@dataclass(frozen=True, slots=True)
-class Values:
+class Values(Struct, frozen=True):
     """The values of one type in a column, each with the rows that have it.
 
     An empty array is no value, an array of one element is that element. NaN is no value of
@@ -45,8 +46,7 @@ class Values:
     nan: Sequence[int] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceHead:
+class TraceHead(Struct, frozen=True, kw_only=True):
     """A trace of a block."""
 
     trace_id: str
@@ -84,9 +84,17 @@ class Block(Protocol):
 
     @property
     def parents(self) -> Sequence[int]:
-        """For each span the number of its parent, or -1: a root, or a parent that is not here.
+        """For each span the number of its parent, or -1: a root or an orphan.
 
         Cycles are cut: walking up always ends.
+        """
+        ...
+
+    @property
+    def orphans(self) -> Sequence[int]:
+        """Spans that name a parent but have none here, ascending; see ``family.find_parents``.
+
+        Neither they nor what is under them has a place in the tree of the trace.
         """
         ...
 
@@ -98,6 +106,11 @@ class Block(Protocol):
     @property
     def durations(self) -> Sequence[int]:
         """For each span its duration in ns; of an open one until now."""
+        ...
+
+    @property
+    def by_duration(self) -> Sequence[int]:
+        """All spans, the shortest first."""
         ...
 
     @property

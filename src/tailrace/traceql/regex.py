@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import groupby
+
+from msgspec import Struct
 
 from tailrace.traceql.checked import Regex
 from tailrace.traceql.limits import MAX_PATTERN, MAX_REPEAT
@@ -81,8 +82,7 @@ def compile_regex(pattern: str) -> Regex:
     return Regex(pattern, written, reader.nested)
 
 
-@dataclass(slots=True)
-class _Flags:
+class _Flags(Struct):
     ignore_case: bool = False
     multiline: bool = False
     dotall: bool = True

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from tailrace.traceql.fault import Fault, Place, nearest, shown
 from tailrace.traceql.limits import MAX_INT, MAX_QUERY
@@ -44,8 +45,7 @@ _FORMS = (
 )  # fmt: skip
 
 
-@dataclass(slots=True)
-class _Reading:
+class _Reading(Struct):
     conditions: list[Expr] = field(default_factory=list)
     columns: tuple[str, ...] = ()
     limit: int | None = None

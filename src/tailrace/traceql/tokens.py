@@ -37,7 +37,8 @@ class Token(NamedTuple):
     value: Any = None
 
 
-_SKIP = re.compile(r"(?:[ \t\r\n]+|//[^\n]*|/\*.*?\*/)+", re.DOTALL)
+_BLANKS = r"(?:[ \t\r\n]++|//[^\n]*+|/\*(?s:.*?)\*/)*+"
+_SKIP = re.compile(_BLANKS)
 _SCOPED = re.compile(
     r"(?P<attribute>parent\.(?:span\.|resource\.)?|(?:span|resource|event|link|instrumentation)\.)"
     r"|(?P<intrinsic>(?:trace|span|event|link|instrumentation):)"
@@ -45,7 +46,7 @@ _SCOPED = re.compile(
 _NAME = re.compile(r"[^\W\d]\w*")
 _SYMBOLS = r"&>>|&<<|!>>|!<<|&>|&<|&~|&&|!>|!<|!~|!=|>>|<<|>=|<=|=~|\|\||[{}()=<>~!|+\-*%^,]"
 # What most tokens are, told apart at once; a name before '.' or ':' may be a scope.
-_COMMON = re.compile(rf"[ \t\r\n]*(?:({_SYMBOLS}|/(?![/*]))|([^\W\d]\w*(?![\w.:])))")
+_COMMON = re.compile(rf"{_BLANKS}(?:({_SYMBOLS}|/(?![/*]))|([^\W\d]\w*(?![\w.:])))")
 
 
 def tokenize(text: str) -> list[Token]:
@@ -86,8 +87,8 @@ def _refuse_foreign(text: str) -> None:
 
 
 def _skip(text: str, at: int) -> int:
-    found = _SKIP.match(text, at)
-    at = found.end() if found else at
+    if found := _SKIP.match(text, at):
+        at = found.end()
     if text.startswith("/*", at):
         raise _wrong("a comment is never closed", at, at + 2, hint="Close it with '*/'.")
     return at

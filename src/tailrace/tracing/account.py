@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,8 +21,7 @@ _CACHED = "tailrace.cached_from"
 _SCOPES = frozenset({SpanType.CONTAINER, SpanType.ITERATION, SpanType.BRANCH})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """How many nodes of a run did what."""
 
     ran: int
@@ -94,8 +92,7 @@ def _origin_of(span: SpanState) -> str:
     return str(get(_REUSED) or get(_CACHED) or "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(msgspec.Struct, frozen=True, kw_only=True):
     """What one run did, as far as it is compared."""
 
     run: RunSummary
@@ -137,15 +134,14 @@ class _Scope(NamedTuple):
 _ROOT = _Scope("", "", "", "", "")
 
 
-@dataclass(slots=True)
-class _Reading:
+class _Reading(msgspec.Struct):
     """Spans on their way to being an account; parents come before their children."""
 
-    places: dict[str, Place] = field(default_factory=dict)
-    tasks: dict[str, tuple[str, str]] = field(default_factory=dict)
-    root: Mapping[str, Any] = field(default_factory=dict)
-    scopes: dict[int, _Scope] = field(default_factory=dict)
-    nodes: dict[int, Place] = field(default_factory=dict)
+    places: dict[str, Place] = msgspec.field(default_factory=dict)
+    tasks: dict[str, tuple[str, str]] = msgspec.field(default_factory=dict)
+    root: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    scopes: dict[int, _Scope] = msgspec.field(default_factory=dict)
+    nodes: dict[int, Place] = msgspec.field(default_factory=dict)
 
     def take(self, span: SpanState) -> None:
         kind = span.shape.type

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -43,8 +42,7 @@ class Aspect(StrEnum):
     DEFINITION = "definition"
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True):
     """One thing that differs. None stands for what is not there; durations are nanoseconds."""
 
     aspect: Aspect
@@ -54,8 +52,7 @@ class Difference:
     after: Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A place in the flow, and what differs there."""
 
     path: str
@@ -67,8 +64,7 @@ class Change:
     """Nodes inside, when only one of the runs came there."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loop:
+class Loop(msgspec.Struct, frozen=True, kw_only=True):
     """How the iterations of a loop compare; ``path`` is without indices."""
 
     path: str
@@ -78,8 +74,7 @@ class Loop:
     only_after: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reused:
+class Reused(msgspec.Struct, frozen=True, kw_only=True):
     """Nodes that a run did not do again."""
 
     path: str
@@ -91,8 +86,7 @@ class Reused:
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """What differs between two runs; nothing does when ``is_equal``."""
 
     before: RunSummary

@@ -16,7 +16,7 @@ _FAILURES_ALLOWED = 5
 """Failures in one run after which a tracer is switched off."""
 
 
-class _Guarded:
+class Guarded:
     """A tracer whose faults never reach the run: counted, reported once, then switched off."""
 
     __slots__ = ("_failures", "_reported", "tracer")
@@ -27,6 +27,7 @@ class _Guarded:
         self._reported = False
 
     def call(self, method: Callable[[Span], None], span: Span) -> None:
+        """Tell the tracer of a span, unless it is switched off."""
         if self._failures >= _FAILURES_ALLOWED:
             return
         try:
@@ -35,6 +36,7 @@ class _Guarded:
             self._failed(error)
 
     def close(self) -> None:
+        """Close the tracer."""
         try:
             self.tracer.close()
         except Exception as error:  # noqa: BLE001 - a tracer of the user's may raise anything
@@ -54,7 +56,7 @@ class ObservedJournal:
 
     def __init__(self, journal: Journal, tracers: Sequence[Tracer]) -> None:
         self._journal = journal
-        self._tracers = [_Guarded(tracer) for tracer in tracers]
+        self._tracers = [Guarded(tracer) for tracer in tracers]
         self._spans = Spans(keep=False)
         self._lock = threading.Lock()
 

@@ -22,6 +22,7 @@ from tailrace.model.journal import (
     NodeSkipped,
     NodeStarted,
     Progress,
+    RunContinued,
     RunFinished,
     RunStarted,
     ScopeFinished,
@@ -32,6 +33,7 @@ from tailrace.model.journal import (
 )
 from tailrace.model.states import NodeState, RunStatus, SpanStatus, SpanType
 from tailrace.tracing.attributes import attribute, engine, failed, own, text
+from tailrace.tracing.shape_pool import ShapePool, node_shape
 from tailrace.tracing.state import (
     Changes,
     CheckpointStored,
@@ -51,14 +53,16 @@ _SHARED_ATTEMPTS = 32
 class Projection:
     """Folds the records of one run."""
 
-    def __init__(self) -> None:
+    def __init__(self, pool: ShapePool | None = None) -> None:
+        """Begin with nothing; projections of one ``pool`` share their shapes."""
         self.run: RunState | None = None
         self.open: dict[int, SpanState] = {}
         self.latest = 0
         """The last instant at which anything happened."""
         self._shapes: list[Shape] = []
-        self._common: dict[tuple[SpanType, str], Shape] = {}
-        self._attempts: dict[tuple[int, int], Shape] = {}
+        self._pool = pool
+        self._common: dict[tuple[SpanType, str], Shape] = {} if pool is None else pool.common
+        self._attempts: dict[tuple[int, int], Shape] = {} if pool is None else pool.attempts
         self._forget()
 
     @classmethod
@@ -182,7 +186,8 @@ class Projection:
         for name, value in record.params.items():
             attributes["tailrace.param." + text(name)] = attribute(value)
         attributes.update(engine(record.attributes))
-        shape = Shape(SpanType.RUN, attributes=shared)
+        pool = self._pool
+        shape = Shape(SpanType.RUN, attributes=shared) if pool is None else pool.run(shared)
         span = SpanState(1, 0, shape, flow, "", record.at, attributes)
         self._opens(span)
         if record.inputs is not None:
@@ -218,20 +223,47 @@ class Projection:
             span.attributes["tailrace.output"] = attribute(record.output)
 
     def _close_rest(self, record: RunFinished) -> None:
-        died = record.status is RunStatus.INTERRUPTED
+        self._cut_off(record.at, died=record.status is RunStatus.INTERRUPTED)
+
+    def _cut_off(self, at: int, *, died: bool) -> None:
+        """Close every span but the run's own, whose ends nobody has recorded."""
         state = "INTERRUPTED" if died else "UNFINISHED"
         for number in [number for number in self.open if number != 1]:
-            span = self._closes(number, record.at, state)
+            span = self._closes(number, at, state)
             if span is not None:
                 span.message = INTERRUPTED if died else _UNFINISHED
                 span.status = SpanStatus.ERROR if died else SpanStatus.UNSET
 
+    def _run_continued(self, record: RunContinued) -> None:
+        run = self.run
+        if run is None or run.end is not None:
+            return
+        for lost in record.lost:
+            for number, stack in ((lost.span, True), (lost.node, False)):
+                span = self.open.get(number)
+                if span is not None:
+                    span.attributes.update(failed(lost.failure, stack=stack))
+        self._cut_off(record.at, died=True)
+        first = self.open.get(1)
+        if first is None:
+            return
+        first.attributes["tailrace.delivery"] = record.claim
+        first.attributes["tailrace.worker.id"] = text(record.worker_id)
+        if first.known:
+            self._changed[1] = first
+        said = {
+            "message": f"worker {record.worker_id} goes on with the run: {record.reason}",
+            "tailrace.worker.id": record.worker_id,
+            "tailrace.worker.before": record.lost_worker,
+            "tailrace.delivery": record.claim,
+        }
+        self._logged(Logged(1, record.at, "continued", said))
+
     # Nodes and attempts.
 
     def _shape_declared(self, record: ShapeDeclared) -> None:
-        task = text(record.task)
-        attributes = {"tailrace.task": task, **engine(record.attributes)}
-        shape = Shape(SpanType.NODE, "", task, attributes)
+        make = node_shape if self._pool is None else self._pool.node
+        shape = make(record.task, record.attributes)
         self._shapes.append(shape)
         self._declared.append(shape)
 
@@ -263,6 +295,11 @@ class Projection:
         shape = self._node_shape(record.shape)
         path = text(path) if path else ""
         node = SpanState(number, record.parent, shape, name, path, at, inputs)
+        if record.waits_until:
+            inputs["tailrace.retry_at_ns"] = record.waits_until
+            inputs["tailrace.waits_for_attempt"] = record.attempt
+            self._opens(node)
+            return
         first_shape = self._attempt_shape(record.attempt, of)
         first = SpanState(attempt, number, first_shape, name, "", at, {})
         self.open[number] = node
@@ -443,6 +480,7 @@ class Projection:
         Logged: _logged,
         EventsDropped: _events_dropped,
         Progress: _progress,
+        RunContinued: _run_continued,
         RunFinished: _run_finished,
     }
     """One per record. A table, because ``isinstance`` of msgspec structs costs 0.1 µs per miss."""

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from tailrace.model.ids import RunId, SpanId, span_id
 from tailrace.model.journal import AnyRecord, RunFinished
-from tailrace.model.span import Checkpoint, RunSummary, Span, SpanEvent, SpanLink, Trace
-from tailrace.model.states import RunStatus, SpanType
+from tailrace.model.span import (
+    NO_SCOPE,
+    Checkpoint,
+    InstrumentationScope,
+    RunSummary,
+    Span,
+    SpanEvent,
+    SpanLink,
+    Trace,
+)
+from tailrace.model.states import RunStatus, SpanKind, SpanType
 from tailrace.tracing.projection import INTERRUPTED, Projection
 from tailrace.tracing.state import Changes, EventAdded, RunState, SpanState
 
-_WITH_PATH = frozenset({SpanType.NODE, SpanType.CONTAINER, SpanType.ITERATION, SpanType.BRANCH})
+_LINKED = (
+    ("tailrace.resumed_from", "tailrace.resumed_from_span"),
+    ("tailrace.caller.trace_id", "tailrace.caller.span_id"),
+)
+_KIND = "otel.span.kind"
+_LIBRARY = "otel.scope.name"
+_LIBRARY_VERSION = "otel.scope.version"
+_KINDS = {kind.value: kind for kind in SpanKind}
+WITH_PATH = frozenset({SpanType.NODE, SpanType.CONTAINER, SpanType.ITERATION, SpanType.BRANCH})
 
 
 def to_span(state: SpanState, run: RunState) -> Span:
     """Return the span as readers get it; its attributes are a copy."""
     shape = state.shape
     attributes = dict(shape.attributes)
-    if shape.type in _WITH_PATH:
+    if shape.type in WITH_PATH:
         attributes["tailrace.node.path"] = state.path or state.name
     attributes.update(state.attributes)
     parent = None
@@ -36,21 +54,36 @@ def to_span(state: SpanState, run: RunState) -> Span:
         type=shape.type,
         start_ns=state.start,
         end_ns=state.end,
+        kind=kind_of(attributes) if shape.type is SpanType.USER else SpanKind.INTERNAL,
         status=state.status,
         message=state.message,
         attributes=attributes,
-        links=_links(attributes) if shape.type is SpanType.RUN else [],
+        links=links_of(attributes) if shape.type is SpanType.RUN else [],
         dropped_events=state.dropped,
+        scope=scope_of(attributes) if shape.type is SpanType.USER else NO_SCOPE,
     )
 
 
-def _links(attributes: dict[str, Any]) -> list[SpanLink]:
-    """Return the link to the run that this one goes on with."""
-    span = attributes.get("tailrace.resumed_from_span")
-    if span is None:
-        return []
-    trace_id = RunId(attributes["tailrace.resumed_from"])
-    return [SpanLink(trace_id=trace_id, span_id=SpanId(span))]
+def kind_of(attributes: dict[str, Any]) -> SpanKind:
+    """Return the kind that OpenTelemetry's API gave a span."""
+    return _KINDS.get(str(attributes.get(_KIND, "")), SpanKind.INTERNAL)
+
+
+def scope_of(attributes: dict[str, Any]) -> InstrumentationScope:
+    """Return the library that opened a span with OpenTelemetry's API."""
+    name = attributes.get(_LIBRARY)
+    if name is None:
+        return NO_SCOPE
+    return InstrumentationScope(name=str(name), version=str(attributes.get(_LIBRARY_VERSION, "")))
+
+
+def links_of(attributes: dict[str, Any]) -> list[SpanLink]:
+    """Return the links to the run that this one goes on with, and to the span that asked for it."""
+    return [
+        SpanLink(trace_id=RunId(attributes[trace]), span_id=SpanId(attributes[span]))
+        for trace, span in _LINKED
+        if span in attributes
+    ]
 
 
 def to_event(event: EventAdded) -> SpanEvent:
@@ -86,8 +119,7 @@ def interruption(projection: Projection) -> RunFinished:
     return RunFinished(projection.latest, RunStatus.INTERRUPTED, reason=INTERRUPTED)
 
 
-@dataclass(slots=True)
-class SpanChanges:
+class SpanChanges(Struct):
     """What an ``apply`` did: parents start before their children and end after them.
 
     A span that started and ended at once is in both lists.

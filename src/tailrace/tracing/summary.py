@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from enum import Enum
-from fractions import Fraction
 from pathlib import PurePath
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -158,7 +158,7 @@ def _object(value: Any, depth: int) -> str:
             return f"{name}[{len(value)}]"
         case dt.datetime() | dt.date() | dt.time() if kind.__module__ == "datetime":
             return value.isoformat()
-        case dt.timedelta() | Decimal() | Fraction() | UUID() | complex() if kind in _PRINTED:
+        case _ if kind in _PRINTED or kind is _fraction():
             return str(value)
         case PurePath() if kind.__module__.startswith("pathlib"):
             return _quoted(str(value))
@@ -176,7 +176,12 @@ def _object(value: Any, depth: int) -> str:
     return f"{name} {shape}" if shape else f"<{_described(value, name)}>"
 
 
-_PRINTED = frozenset({dt.timedelta, Decimal, Fraction, UUID, complex})
+_PRINTED = frozenset({dt.timedelta, Decimal, UUID, complex})
+
+
+def _fraction() -> type | None:
+    """Return ``fractions.Fraction`` where something has loaded it: nobody else has one."""
+    return getattr(sys.modules.get("fractions"), "Fraction", None)
 
 
 def _fields(kind: type) -> tuple[str, ...]:

@@ -38,6 +38,29 @@ def decode(body: bytes) -> list[AnyRecord]:
     return _DECODER.decode(body)
 
 
+def join(batches: Sequence[bytes]) -> bytes:
+    """Return several encoded lists of records as one."""
+    if len(batches) == 1:
+        return batches[0]
+    count, bodies = 0, []
+    for batch in batches:
+        number, start = _head(batch)
+        count += number
+        bodies.append(memoryview(batch)[start:])
+    return b"".join((b"\xdd", count.to_bytes(4, "big"), *bodies))
+
+
+def _head(batch: bytes) -> tuple[int, int]:
+    """Return the number of items of a MessagePack array, and where the first one begins."""
+    match batch[0]:
+        case 0xDC:
+            return int.from_bytes(batch[1:3], "big"), 3
+        case 0xDD:
+            return int.from_bytes(batch[1:5], "big"), 5
+        case small:
+            return small & 0x0F, 1
+
+
 def _reduced(record: AnyRecord) -> Any:
     values = [getattr(record, name) for name in record.__struct_fields__]
     kept = [value if isinstance(value, bytes) else plain(value) for value in values]

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tailrace.cli.clock_text import duration, parse_instant, utc_time
+from tailrace.cli.clock_text import duration, utc_time
+from tailrace.model.when import parse_instant
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 SECOND = 1_000_000_000

@@ -316,6 +316,19 @@ def test_a_verb_without_letters_does_not_mean_all_of_them(desk: Desk, verb: str)
     assert desk.data("dlq", "list")[0]["state"] == "open"
 
 
+@pytest.mark.parametrize("rest", ["", "--dry-run"])
+@pytest.mark.parametrize("choice", ["--flow nope", "--all --state resolved", "@last --flow nope"])
+def test_a_redrive_of_nothing_exits_3_and_makes_no_batch(
+    desk: Desk, choice: str, rest: str
+) -> None:
+    desk.fail()
+    desk.run("dlq", "redrive", *choice.split(), *rest.split(), code=3)
+    assert "TR349" in desk.err
+    assert desk.out == ""
+    assert desk.data("failures", "batches") == []
+    assert desk.data("dlq", "list")[0]["generation"] == 0
+
+
 def test_letters_are_parked_and_reopened(desk: Desk) -> None:
     desk.fail()
     desk.run("dlq", "park", "--flow", "nightly", "--reason", "supplier is down")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,11 @@ class Point:
     y: int
 
 
+class Place(msgspec.Struct):
+    name: str
+    at: Point
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
@@ -28,6 +34,7 @@ class Point:
         (dt.date(2026, 11, 21), '"2026-11-21"'),
         (Path("a/b"), '"a/b"'),
         (Point(1, 2), '{"x": 1, "y": 2}'),
+        (Place("a", Point(1, 2)), '{"name": "a", "at": {"x": 1, "y": 2}}'),
         ("請求書", '"請求書"'),
     ],
 )

@@ -208,6 +208,21 @@ def test_ctrl_c_is_quiet(
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_ctrl_c_before_and_after_the_command_is_left_without_a_traceback() -> None:
+    code = """
+import signal
+import tailrace.__main__ as command, tailrace.cli.main as line
+
+def interrupted():
+    raise KeyboardInterrupt
+
+line.main = interrupted
+print(command.run(), signal.getsignal(signal.SIGINT) is signal.SIG_DFL)
+"""
+    done = run("-c", code)
+    assert (done.stdout, done.stderr) == ("130 True\n", "interrupted\n")
+
+
 def test_an_encoding_that_lacks_a_sign_never_stops_the_output(tmp_path: Path) -> None:
     environ = {"PYTHONIOENCODING": "ascii"}
     done = run("-m", "tailrace", "explain", "TR001", "--lang", "ja", **environ)

@@ -47,6 +47,24 @@ def test_json_holds_the_checked_tree(capsys: Capture) -> None:
     }
 
 
+def test_json_holds_the_sql_and_nothing_of_the_query_is_part_of_its_text(capsys: Capture) -> None:
+    query = '{ span."x\\"; DROP TABLE run; --" = "\' OR 1=1" && duration > 1s }'
+    assert main(["trace", "check", query, "--format", "json"]) == 0
+    catalogue, *bounds = json.loads(capsys.readouterr().out)["sql"]
+    assert catalogue["statement"].startswith("SELECT id, traces, spans")
+    assert [one["parameters"][1:] for one in bounds] == [
+        ["span", 'x"; DROP TABLE run; --'],
+        ["block", "durations"],
+    ]
+    assert not any("DROP" in one["statement"] for one in bounds)
+
+
+def test_the_sql_of_a_query_for_one_trace_asks_for_it_alone(capsys: Capture) -> None:
+    assert main(["trace", "check", '{ trace:id = "ab" } | rate()', "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["sql"]
+    assert [one["parameters"] for one in found] == [[f'["{"ab":0>32}"]']] * 2
+
+
 def test_a_wrong_query_gets_a_caret_under_its_place(capsys: Capture) -> None:
     assert main(["trace", "check", "{ duraton > 1s }"]) == 2
     captured = capsys.readouterr()

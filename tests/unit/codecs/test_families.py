@@ -213,6 +213,13 @@ def test_a_class_that_is_gone_or_is_something_else_now_cannot_be_read(tag: str, 
     assert caught.value.code == "TR507"
 
 
+def test_a_value_stored_as_a_dataclass_comes_back_as_the_struct_that_its_class_is_now() -> None:
+    body = msgspec.json.encode(
+        {"$t": "dataclass", "v": [f"{__name__}:Struct", {"number": 3, "names": ["a"]}]}
+    )
+    assert decode("json-tagged", body) == Struct(3, ["a"])
+
+
 @pytest.mark.parametrize("tag", ["enum", "dataclass", "numpy", "pandas", "pydantic", "dict"])
 def test_tags_of_families_cannot_be_taken(tag: str) -> None:
     with pytest.raises(ValueError, match="belongs to another type"):

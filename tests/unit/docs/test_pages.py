@@ -6,14 +6,14 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+
+from processes import tailrace
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [
@@ -115,15 +115,7 @@ def check_command(command: Command, desk: Path) -> None:
     words = shlex.split(command.line)
     if words[0] != "tailrace":
         return  # make, git and the like are not run here
-    done = subprocess.run(
-        [sys.executable, "-m", *words],
-        cwd=desk,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = tailrace(desk, *words[1:], more={"COLUMNS": "80"})
     output = done.stdout + done.stderr
     assert done.returncode == command.code, f"$ {command.line}\n{output}"
     real = {plain(line) for line in output.splitlines()}

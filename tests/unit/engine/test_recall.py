@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tailrace import Context, Flow, Secret, foreach, route, task
@@ -89,7 +90,7 @@ def test_other_inputs_and_other_code_run(store: Store) -> None:
 
     reference = double.spec.reference
     other = task(changed, name="double", cache="inputs")
-    object.__setattr__(other.spec, "reference", reference)
+    msgspec.structs.force_setattr(other.spec, "reference", reference)
     run(doubling, store, params={"n": 1})
     run(doubling, store, params={"n": 1.0})
     assert run(Flow("doubling", other), store, params={"n": 1}).output == {"n": 3}

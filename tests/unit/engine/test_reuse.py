@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tailrace import Context, Flow, Policy, Retry, foreach, route, subflow, switch, task, until
-from tailrace.engine import Reuse
-from tailrace.engine.reuse import Stored
+from tailrace.engine import Reuse, Run, RunRequest
+from tailrace.engine.reuse import Pending, Stored
 from tailrace.errors import DefinitionError
+from tailrace.flows.compile import compile_flow
 from tailrace.model import (
     AttemptFailed,
     AttemptStarted,
@@ -21,11 +24,13 @@ from tailrace.model import (
     RunStarted,
     RunStatus,
     ShapeDeclared,
+    SpanType,
     new_run_id,
 )
 from tailrace.runtime import RunOptions, RunResult, execute
 from tailrace.runtime.resume import load_reuse
 from tailrace.runtime.resuming import OnChange, ResumeFrom, ResumeRefused
+from tailrace.store import SqliteStore, SqliteTraceReader
 from tailrace.testing.memory import MemoryStore
 
 
@@ -277,6 +282,49 @@ def test_attempts_go_on_counting_and_wait_for_the_stored_instant(store: MemorySt
 
     assert result.output == 3
     assert time.time_ns() >= now + 200_000_000
+    [node] = [span for span in store.trace(result.run_id).spans if span.type is SpanType.NODE]
+    [attempt] = [span for span in store.trace(result.run_id).spans if span.type is SpanType.ATTEMPT]
+    assert attempt.attributes["tailrace.attempt"] == 3
+    assert node.start_ns < now + 200_000_000 <= attempt.start_ns
+
+
+def test_who_is_killed_while_it_waits_has_used_up_no_attempt(store: MemoryStore) -> None:
+    now = time.time_ns()
+    again = now + 3_600_000_000_000
+    killed = new_run_id()
+    store.open_journal(killed).append(
+        [
+            RunStarted(killed, "flaky", "", "", now, {}, "test", 1),
+            ShapeDeclared(1, "m:flaky", {}),
+            NodeStarted(2, 3, 1, 1, "flaky", "", now, {}, 4, attempt=3, waits_until=again),
+            RunFinished(now, RunStatus.INTERRUPTED),
+        ]
+    )
+    assert load_reuse(store, killed).pending == {"flaky": Pending(2, again)}
+
+
+def test_who_is_cancelled_while_it_waits_has_made_no_attempt(tmp_path: Path) -> None:
+    @task(policy=Policy(retry=Retry(max_attempts=3)))
+    def flaky() -> None:
+        raise AssertionError
+
+    with closing(SqliteStore(tmp_path / "t.db")) as store:
+        run_id = new_run_id()
+        run = Run(
+            RunRequest(
+                plan=compile_flow(Flow("flaky", flaky)),
+                run_id=run_id,
+                reuse=Reuse(run_id, pending={"flaky": Pending(1, time.time_ns() + 10**13)}),
+                timeout=0.05,
+            ),
+            store.open_journal(run_id),
+        )
+        assert asyncio.run(run.execute()).status is RunStatus.CANCELLED
+        with closing(SqliteTraceReader(tmp_path / "t.db")) as reader:
+            spans = reader.trace(run_id).spans
+    assert [span.type for span in spans] == [SpanType.RUN, SpanType.NODE]
+    assert spans[1].attributes["tailrace.state"] == "CANCELLED"
+    assert [event.name for event in spans[1].events] == ["backoff"]
 
 
 def test_one_node_alone_runs_with_what_is_there_and_nothing_after_it(

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from effort import times
 from tailrace import OnError, Policy, task
 from tailrace.flow import Flow
 from tailrace.flows.build import build_flow
@@ -75,7 +76,7 @@ def ancestors(edges: Edges, number: int) -> set[int]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=times(30), deadline=None)
 @given(graphs(), st.integers(1, 4))
 def test_each_node_runs_once_and_never_before_its_parents_ended(
     graph: tuple[int, Edges], parallel: int
@@ -91,7 +92,7 @@ def test_each_node_runs_once_and_never_before_its_parents_ended(
     assert result.outputs == {f"n{number}": number for number in range(size)}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=times(30), deadline=None)
 @given(graphs())
 def test_one_at_a_time_the_order_is_that_of_a_queue_filled_in_definition_order(
     graph: tuple[int, Edges],
@@ -118,7 +119,7 @@ def queue_order(flow: Flow) -> list[str]:
     return order
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=times(30), deadline=None)
 @given(graphs(), st.sets(st.integers(0, 11)))
 def test_isolated_failures_skip_their_descendants_and_nothing_else(
     graph: tuple[int, Edges], failing: set[int]
@@ -149,7 +150,7 @@ def test_isolated_failures_skip_their_descendants_and_nothing_else(
         assert states[f"n{number}"] == expected
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=times(20), deadline=None)
 @given(graphs(), st.integers(0, 11))
 def test_fail_fast_leaves_every_node_in_exactly_one_terminal_state(
     graph: tuple[int, Edges], failing: int

@@ -102,15 +102,12 @@ def test_asynchronous_branches_overlap() -> None:
 
 
 MEETING = """
-import time
 from pathlib import Path
+from waiting import wait_until
 
 def meet(mine, other):
     Path(mine).touch()
-    deadline = time.monotonic() + 30
-    while not Path(other).exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until(Path(other).exists, "the other one is here")
 """
 
 

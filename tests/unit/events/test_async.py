@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import threading
 from collections.abc import Callable
 from functools import partial
 from random import Random
@@ -34,41 +34,36 @@ def statuses(log: SqliteEventLog) -> list[str]:
     return [event.status for event in log.events(EventFilter(), limit=99, oldest_first=True)]
 
 
-async def longest_gap(stop: asyncio.Event) -> float:
-    """Return the longest time in seconds for which the loop did not run."""
-    longest, before = 0.0, time.perf_counter()
-    while not stop.is_set():
-        await asyncio.sleep(0.002)
-        now = time.perf_counter()
-        longest, before = max(longest, now - before), now
-    return longest
-
-
 def test_the_loop_runs_on_while_a_retry_waits(
     live: ResilientEventStream, log: SqliteEventLog
 ) -> None:
     """A loop stood still for two backoffs."""
     calls: list[int] = []
+    loop_runs = threading.Event()
 
     def blocking() -> dict[str, int]:
         calls.append(1)
-        time.sleep(0.1)  # what a plain function may do to a thread
+        assert loop_runs.wait(30)
         if len(calls) == 1:
             raise ConnectionError
         return {"calls": len(calls)}
 
-    async def main() -> tuple[Any, float]:
-        stop = asyncio.Event()
-        gap = asyncio.ensure_future(longest_gap(stop))
-        await live.aemit("note", "x")
-        emitted = await live.aemit_with_retry("action", "svc", blocking)
-        stop.set()
-        return emitted, await gap
+    async def look(seen: set[str]) -> None:
+        while "retrying" not in seen:
+            seen.add(statuses(log)[-1])
+            if "pending" in seen:
+                loop_runs.set()
+            await asyncio.sleep(0)
 
-    emitted, gap = asyncio.run(main())
-    assert emitted.result == {"calls": 2}
+    async def main() -> Any:
+        await live.aemit("note", "x")
+        looking = asyncio.ensure_future(look(set()))
+        emitted = await live.aemit_with_retry("action", "svc", blocking)
+        assert looking.done()
+        return emitted
+
+    assert asyncio.run(main()).result == {"calls": 2}
     assert statuses(log) == ["success", "pending", "retrying", "success"]
-    assert gap < 0.05
 
 
 def test_a_coroutine_is_cancelled_at_its_deadline(
@@ -78,39 +73,35 @@ def test_a_coroutine_is_cancelled_at_its_deadline(
 
     async def slow() -> None:
         try:
-            await asyncio.sleep(5)
+            await asyncio.Event().wait()
         finally:
             ended.append("cancelled")
 
-    started = time.monotonic()
     emitted = asyncio.run(
         live.aemit_with_retry("action", "svc", slow, timeout_seconds=0.1, max_retries=0)
     )
-    assert time.monotonic() - started <= 0.3 + 0.2  # the interpreter's own loop included
     assert ended == ["cancelled"]
     error = to_json(log.event(emitted))["error_info"]
     assert (error["category"], error["class"]) == ("transient", "timeout")
 
 
 @pytest.mark.parametrize("while_", ["running", "waiting"])
-def test_a_cancel_is_recorded_and_on_time(
+def test_a_cancel_is_recorded_at_once(
     while_: str, live: ResilientEventStream, log: SqliteEventLog
 ) -> None:
     async def act() -> None:
         if while_ == "waiting":
             raise ConnectionError
-        await asyncio.sleep(30)
+        await asyncio.Event().wait()
 
-    async def main() -> float:
-        started = time.monotonic()
-        policy = RetryPolicy(base=30, jitter="none")
+    async def main() -> None:
+        policy = RetryPolicy(base=300, jitter="none")
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(
                 live.aemit_with_retry("action", "svc", act, policy=policy), timeout=0.15
             )
-        return time.monotonic() - started
 
-    assert asyncio.run(main()) < 0.25
+    asyncio.run(main())
     assert statuses(log)[-1] == "failed"
     newest = to_json(log.events(EventFilter())[0])
     assert newest["error_info"]["class"] == "cancelled"

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from effort import times
 from tailrace.errors import DefinitionError
 from tailrace.events.event_json import OLDER_KEYS, from_json, to_json
 from tailrace.events.stream import ResilientEventStream
@@ -85,7 +86,7 @@ def test_unknown_keys_are_kept(stream: ResilientEventStream, log: SqliteEventLog
         },
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=times(40))
 def test_an_event_is_read_back_from_its_json(
     keys: dict[str, Any], stream: ResilientEventStream, log: SqliteEventLog
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from effort import times
 from tailrace.errors import DefinitionError
 from tailrace.events import causes_of, error_report, export_events, follow_file, import_file
 from tailrace.events.event_json import to_json
@@ -23,6 +24,7 @@ from tailrace.model.failure import FailureFilter
 from tailrace.store import SqliteDeadLetters, SqliteFailureLog
 from tailrace.store.event_log import SqliteEventLog
 from tailrace.store.import_log import SqliteImportLog
+from waiting import wait_until
 
 TOKYO = ZoneInfo("Asia/Tokyo")
 
@@ -357,12 +359,10 @@ def test_a_file_that_grows_is_followed_and_one_that_is_replaced_read_anew(
     thread.start()
 
     def arrive(count: int) -> None:
-        deadline = threading.Event()
-        for _ in range(500):
-            if log.path.exists() and log.counts(EventFilter()).total == count:
-                return
-            deadline.wait(0.01)
-        pytest.fail(f"{count} events did not arrive")
+        wait_until(
+            lambda: log.path.exists() and log.counts(EventFilter()).total == count,
+            f"{count} events are there",
+        )
 
     try:
         arrive(1)
@@ -428,7 +428,7 @@ def test_our_own_export_is_imported_as_it_was(
         st.tuples(st.sampled_from(ALL), st.booleans(), st.integers(1, 60)), min_size=1, max_size=6
     )
 )
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=times(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_byte_of_a_file_is_lost_and_whole_events_are_saved(
     lines: list[tuple[dict[str, Any], bool, int]],
 ) -> None:

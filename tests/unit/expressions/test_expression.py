@@ -164,6 +164,13 @@ def test_an_error_of_a_foreign_value_becomes_an_expression_error() -> None:
         compile_expression("params.x == 1").evaluate(Names(params={"x": Odd()}))
 
 
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let evaluations end after so few steps that a test that reaches the bound is quick."""
+    monkeypatch.setattr("tailrace.flows.expressions.evaluation.MAX_STEPS", 20_000)
+
+
+@pytest.mark.usefixtures("few_steps")
 def test_values_that_hold_themselves_are_refused() -> None:
     loop: list[Any] = []
     loop.append(loop)
@@ -175,6 +182,7 @@ def test_values_that_hold_themselves_are_refused() -> None:
         assert caught.value.code == "TR147"
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_lists_that_share_their_parts_cost_bounded_work() -> None:
     shared: list[Any] = [1]
     other: list[Any] = [1]

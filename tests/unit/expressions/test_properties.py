@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from effort import times
 from tailrace.errors import ExpressionError
 from tailrace.flows.expressions import canonical, compile_expression, compile_value
 from tailrace.flows.expressions.expression import compiled
@@ -127,7 +128,7 @@ def test_the_canonical_text_evaluates_as_the_tree_does(tree: Tree) -> None:
 
 
 @given(st.text() | st.text("()[]{}.,|+-*/%<>=!\"'\\$ ab1_\n", max_size=60))
-@settings(max_examples=400)
+@settings(max_examples=times(200))
 def test_no_text_crashes_the_parser(text: str) -> None:
     for read in (compile_expression, compile_value, canonical):
         error = _refusal(read, text)
@@ -145,7 +146,7 @@ def test_no_text_crashes_the_parser(text: str) -> None:
         max_size=14,
     )
 )  # fmt: skip
-@settings(max_examples=400)
+@settings(max_examples=times(200))
 def test_no_sequence_of_tokens_crashes_parser_or_evaluation(tokens: list[str]) -> None:
     text = " ".join(tokens)
     for raw in (text, f"{{{{ {text} }}}}", f"a {{{{ {text} }}}} b"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.failures import capture
-from tailrace.failures.fingerprint import template_of
+from tailrace.failures.fingerprint import template_fingerprint, template_of
 
 SOURCE = """
 def fail(kind, text):
@@ -202,3 +204,59 @@ def test_words_before_the_first_that_varies_do_not_change_what_varies(
     words: str, text: str
 ) -> None:
     assert template_of(f"{words} {text}") == f"{words} {template_of(text)}"
+
+
+VARYING = re.compile(
+    r"""
+    (?P<text> "[^"\n]*(?:"|\Z) | `[^`\n]*(?:`|\Z) | (?<!\w)'[^'\n]*(?:'(?!\w)|\Z) )
+    | \b(?=[A-Za-z_]*\d)(?:
+        0[xX][0-9a-fA-F]+\b
+        | [0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b
+        | (?P<time> \d{4}-\d\d-\d\d
+            (?:[T\ ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:\ ?Z|\ ?[+-]\d\d:?\d\d)?)?\b )
+        | (?P<ip> \d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?\b
+            | (?:[0-9a-fA-F]{1,4}:){2,7}:?(?:[0-9a-fA-F]{1,4})?(?![\w:]) )
+        | [0-9a-fA-F]{6,}\b
+        | (?=\d*[A-Za-z_])\w{16,}\b
+    )
+    | [-+]?\d+(?:[.,]\d+)*(?:[eE][-+]?\d+)?
+    """,
+    re.VERBOSE,
+)
+"""What varies, as version 1 of fingerprints says; they stand in files and must not change."""
+SITE = "v1:0123456789abcdef0123456789abcdef"
+PIECES = st.one_of(
+    st.sampled_from(["0x1F", "0X", "x", "a:b:", "::", "-", "+", ".", ",", " ", "'", '"', "`", "e"]),
+    st.sampled_from(["2026-11-21T06:55:23.281787Z", "10.0.0.3:54", "9f86d081884c", "٣", "row "]),
+    st.uuids().map(str),
+    st.integers().map(str),
+    st.floats().map(str),
+    st.text(max_size=4),
+)
+
+
+@given(st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=600))
+def test_fingerprints_are_what_version_1_says(message: str) -> None:
+    fixed = VARYING.sub(lambda match: f"<{match.lastgroup or 'n'}>", message[:512])
+    data = f"v1\x1e{SITE}\x1e{fixed}".encode("utf-8", "backslashreplace")
+    wanted = f"v1:{blake2b(data, digest_size=16).hexdigest()}"
+    assert template_of(message) == fixed
+    assert template_fingerprint(SITE, message) == wanted
+    assert template_fingerprint(SITE, message) == wanted  # remembered by now
+
+
+@given(st.lists(PIECES, max_size=12).map("".join))
+def test_messages_that_differ_in_digits_alone_share_a_template_unless_it_is_hexadecimal(
+    message: str,
+) -> None:
+    other = message.translate({ord(digit): "7" for digit in "123456789"})
+    if not {"0x", "0X"} & {message[at : at + 2] for at in range(len(message))}:
+        assert template_fingerprint(SITE, other) == template_fingerprint(SITE, message)
+
+
+def test_the_site_of_one_place_is_the_same_whatever_came_from_there_before() -> None:
+    here, there = compiled("/a/tasks.py"), compiled("/a/tasks.py")
+    first = [fingerprint(here["fail"], kind, "x") for kind in (ValueError, TypeError, ValueError)]
+    assert first[0] == first[2] != first[1]
+    again = [fingerprint(there["fail"], kind, "x") for kind in (TypeError, ValueError)]
+    assert again == [first[1], first[0]]

@@ -4,7 +4,8 @@ from textwrap import dedent
 
 import pytest
 
-from tailrace.flows.yaml_file import LoadedFlow, parse_yaml
+from tailrace.flows.loaded import LoadedFlow
+from tailrace.flows.yaml_file import parse_yaml
 
 TASKS = """
 def fetch(url="x"): return url

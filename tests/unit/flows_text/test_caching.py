@@ -10,9 +10,9 @@ import pytest
 from tailrace import task
 from tailrace.errors import DefinitionError
 from tailrace.flows.hash import definition_hash
+from tailrace.flows.loaded import LoadedFlow
 from tailrace.flows.python_write import to_python
 from tailrace.flows.schema import json_schema
-from tailrace.flows.yaml_file import LoadedFlow
 from tailrace.flows.yaml_write import to_yaml
 from tailrace.model import TaskNode
 

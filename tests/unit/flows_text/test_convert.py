@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from effort import times
 from tailrace.errors import DefinitionError
 from tailrace.flows.build import build_flow
 from tailrace.flows.discovery import resolve_callable
@@ -162,7 +163,7 @@ trees = st.recursive(tasks(), containers, max_leaves=8)
 
 def with_own_names(node: Node) -> Node:
     """Give each container that has a name one that nothing else has."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from tailrace.flows.tree import fold, with_children
 
@@ -208,7 +209,7 @@ def from_python(text: str) -> Flow:
     return flow
 
 
-quick = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=40)
+quick = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=times(20))
 
 
 @given(flows())

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.flows.edges import structure
-from tailrace.flows.yaml_file import LoadedFlow
+from tailrace.flows.loaded import LoadedFlow
 from tailrace.model import All, Graph, Node, Seq, TaskNode, TaskSpec
 
 SPEC = TaskSpec(name="t", function=print, reference="builtins:print")

@@ -5,8 +5,8 @@ import pytest
 
 from tailrace.flows.build import build_flow
 from tailrace.flows.hash import definition_hash
+from tailrace.flows.loaded import LoadedFlow
 from tailrace.flows.python import foreach, switch, task
-from tailrace.flows.yaml_file import LoadedFlow
 from tailrace.model import Flow, OnError, Policy, Retry, ScratchMerge, TaskNode
 
 Read = Callable[..., LoadedFlow]
@@ -61,6 +61,30 @@ def test_three_spellings_of_one_flow_have_one_hash(read: Read) -> None:
 
 def test_the_hash_is_a_sha256() -> None:
     assert len(bytes.fromhex(definition_hash(in_python()))) == 32
+
+
+def test_the_hash_that_stored_runs_carry_stays_what_it_is(read: Read) -> None:
+    loaded = read(
+        """\
+version: 1
+name: kept
+tasks:
+  mean:
+    callable: statistics:mean
+    inputs: {data: "{{ params.numbers }}"}
+    policy: {timeout: 5s, retry: {max_attempts: 2, delay: 1s, on: [transient]}}
+  show: {callable: "json:dumps", inputs: {obj: "{{ results.mean }}"}, outputs: [text]}
+flow:
+  defaults: {numbers: [1, 2.5], names: {a: null}}
+  policy: {fail_fast: false}
+  graph: "mean >> show"
+"""
+    )
+    assert loaded.flow is not None, loaded.findings
+    assert (
+        definition_hash(loaded.flow)
+        == "fd8d3ea08e8c0c01dd81112975dfe57988170b866b5c37797346f9772c392b75"
+    )
 
 
 def node(**given: Any) -> TaskNode:

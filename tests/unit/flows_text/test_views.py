@@ -7,7 +7,7 @@ import pytest
 
 from tailrace.flows import views
 from tailrace.flows.build import build_flow
-from tailrace.flows.yaml_file import LoadedFlow
+from tailrace.flows.loaded import LoadedFlow
 from tailrace.model import Case, Flow, Repeat, Seq, SubFlow, Switch, TaskNode, TaskSpec
 
 Read = Callable[..., LoadedFlow]

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tailrace.flows.yaml_file import MAX_BYTES, LoadedFlow, load_yaml, parse_yaml
+from effort import times
+from tailrace.flows.loaded import LoadedFlow
+from tailrace.flows.yaml_file import MAX_BYTES, load_yaml, parse_yaml
 from tailrace.model import Finding, Isolation, Repeat, Seq, Severity, Switch, TaskNode, Until
 
 Read = Callable[[str], LoadedFlow]
@@ -379,7 +381,7 @@ _LINES = st.lists(
 
 
 @given(st.one_of(st.text(max_size=60), _LINES.map("\n".join)))
-@settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=150)
+@settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=times(75))
 def test_no_text_crashes_the_reader(text: str) -> None:
     loaded = parse_yaml(text, file="f.yaml")
     has_error = any(found.severity is Severity.ERROR for found in loaded.findings)

@@ -9,15 +9,20 @@ from typing import Any
 
 import pytest
 
-ROOMS = ["tailrace", "tailrace.model", "tailrace.store"]
+ROOMS = [
+    "tailrace",
+    "tailrace.events",
+    "tailrace.flows",
+    "tailrace.model",
+    "tailrace.runtime.redrive",
+    "tailrace.store",
+]
 
 
 def homes(room: Any) -> dict[str, str]:
     """Return the module of each name."""
     table: dict[str, str] = room._HOMES
-    return {
-        name: home if "." in home else f"{room.__name__}.{home}" for name, home in table.items()
-    }
+    return {name: f"{room.__name__}.{home}" for name, home in table.items()}
 
 
 def imports_for_checkers(room: Any) -> dict[str, str]:
@@ -60,4 +65,4 @@ def test_importing_a_room_loads_none_of_its_modules(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
-    assert done.stdout.split() == []
+    assert set(done.stdout.split()) <= {"tailrace.lazy"}

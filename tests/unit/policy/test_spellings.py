@@ -20,8 +20,8 @@ from tailrace.flows.yaml_write import flow_text, nested
 from tailrace.model import EffectiveRetry, OnError, Policy, Retry
 from tailrace.model.policy import SYNONYMS
 from tailrace.policy import PolicyValidator, describe, explain, problems, resolve, snapshot
-from tailrace.policy.describe import retry_snapshot
 from tailrace.policy.fields import FIELDS, SECTIONS, WORDS
+from tailrace.policy.wording import retry_snapshot
 
 durations = st.sampled_from([1, 2.5, "250ms", "5s", "1.5m"])
 kinds = st.lists(

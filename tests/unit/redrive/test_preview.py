@@ -188,6 +188,12 @@ def test_other_fields_narrow_the_ids_further(bench: Any) -> None:
     assert [one.letter.dl_id for one in found.items] == ids[1:]
 
 
+def test_a_filter_that_matches_nothing_plans_nothing(bench: Any) -> None:
+    bench.letters.add(1, category="unknown")
+    found = plan_redrive(bench.letters, FailureFilter(category="timeout"), Fixed(TODAY))
+    assert (found.items, found.matched) == ((), 0)
+
+
 def test_an_id_of_no_letter_is_not_found(bench: Any) -> None:
     with pytest.raises(NotFound):
         plan_redrive(bench.letters, FailureFilter(ids=("DL-nope",)), Fixed(TODAY))

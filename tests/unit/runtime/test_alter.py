@@ -110,3 +110,11 @@ def test_what_the_flow_has_no_more_is_left_out_and_new_values_win() -> None:
         "a": {"x": 1, "y": 2},
         "b": {"z": 3},
     }
+
+
+@pytest.mark.parametrize("changes", [[("load", 1)], {"load.rows": 3}, {"load": 3}])
+def test_changes_that_are_no_values_by_node_and_input_are_refused(changes: Any) -> None:
+    plan = compile_flow(Flow("f", load, defaults={"rows": 1}))
+    with pytest.raises(DefinitionError, match="not a mapping") as caught:
+        alter(plan, changes)
+    assert caught.value.code == "TR313"

@@ -52,6 +52,14 @@ def test_a_flow_is_loaded_from_its_module_and_not_from_the_program_that_ran_it(
     assert run(folder, "program.py") == f"{folder / 'steps.py'}:single"
 
 
+def test_a_flow_is_loaded_from_its_module_also_where_its_tasks_are_in_another(folder: Path) -> None:
+    (folder / "flows.py").write_text(
+        "from steps import fail\nfrom tailrace import Flow\nsingle = Flow('single', fail)\n"
+    )
+    (folder / "program.py").write_text(PROGRAM.replace("from steps", "from flows"))
+    assert run(folder, "program.py") == f"{folder / 'flows.py'}:single"
+
+
 def test_a_flow_of_a_program_is_loaded_from_the_program(folder: Path) -> None:
     (folder / "alone.py").write_text(ALONE)
     assert run(folder, "alone.py") == f"{folder / 'alone.py'}:single"

@@ -8,11 +8,13 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
+from effort import times
 from tailrace.model.failure import FailureFilter
 from tailrace.model.ids import new_sortable
 from tailrace.model.letter import DeadLetter
 from tailrace.store import SqliteDeadLetters, SqliteFailureLog, SqliteRedriveLog, verify_store
 
+LETTERS = times(4_000)
 CLAIMING = """
 import sys, time
 from tailrace.model.failure import FailureFilter
@@ -63,7 +65,7 @@ def say(process: subprocess.Popen[str], word: str) -> None:
     process.stdin.flush()
 
 
-def test_six_claimers_with_one_filter_take_each_of_ten_thousand_letters_once(
+def test_six_claimers_with_one_filter_take_each_of_many_thousand_letters_once(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "runs.db"
@@ -71,7 +73,7 @@ def test_six_claimers_with_one_filter_take_each_of_ten_thousand_letters_once(
     log.record([], [
         DeadLetter(dl_id=f"DL-{new_sortable()}", task_key=f"k{number}", category="transient",
                    kind="event", created_ns=number)
-        for number in range(10_000)
+        for number in range(LETTERS)
     ])  # fmt: skip
     claimers = processes(CLAIMING, *([str(path), f"B-{number}", "500"] for number in range(6)))
     for claimer in claimers:
@@ -84,13 +86,13 @@ def test_six_claimers_with_one_filter_take_each_of_ten_thousand_letters_once(
     for claimer in claimers:
         claimer.communicate("end")
 
-    assert len(taken) == 10_000
+    assert len(taken) == LETTERS
     assert set(taken.values()) == {1}
     letters, redrives = SqliteDeadLetters(path), SqliteRedriveLog(path)
-    assert len(redrives.redrives()) == 10_000
+    assert len(redrives.redrives()) == LETTERS
     assert redrives.verify() is None
-    given_back = letters.letters(FailureFilter(state="open"), limit=20_000)
-    assert len(given_back) == 10_000  # the claimers are gone, and no run of theirs had begun
+    given_back = letters.letters(FailureFilter(state="open"), limit=2 * LETTERS)
+    assert len(given_back) == LETTERS  # the claimers are gone, and no run of theirs had begun
     for one in (log, letters, redrives):
         one.close()
     assert verify_store(path) == []

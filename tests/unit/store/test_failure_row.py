@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from effort import times
 from tailrace.failures.supervision import advance
 from tailrace.model.failure import (
     Cause,
@@ -89,7 +90,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteFailureLog]:
     log.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=times(30), deadline=None)
 @given(ones=st.lists(snapshots(), min_size=1, max_size=3))
 def test_any_failure_comes_back_as_it_was(
     log: SqliteFailureLog, ones: list[FailureSnapshot]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from effort import times
 from tailrace.model.failure import FailureFilter, FailureSnapshot, Frame, Origin
 from tailrace.model.ids import new_sortable
 from tailrace.store import SqliteFailureLog, StoreLimits, shared_store
@@ -32,13 +33,13 @@ def some(number: int) -> list[FailureSnapshot]:
     ]
 
 
-def test_eight_threads_with_ten_thousand_failures_each_make_eighty_thousand(
-    tmp_path: Path,
-) -> None:
+def test_what_eight_threads_record_at_once_is_counted_to_the_last_failure(tmp_path: Path) -> None:
+    batches = times(4)
+    total = 8 * batches * 500
     log = SqliteFailureLog(tmp_path / "runs.db", limits=StoreLimits(flood=0))
 
     def record() -> None:
-        for _ in range(20):
+        for _ in range(batches):
             log.record(some(500))
 
     threads = [threading.Thread(target=record) for _ in range(8)]
@@ -49,30 +50,44 @@ def test_eight_threads_with_ten_thousand_failures_each_make_eighty_thousand(
 
     db = sqlite3.connect(log.path)
     query = "SELECT count(*), count(DISTINCT failure_id) FROM failure"
-    assert db.execute(query).fetchone() == (80_000, 80_000)
+    assert db.execute(query).fetchone() == (total, total)
     db.close()
-    assert [group.count for group in log.groups(ANY)] == [80_000]
-    assert log.counts(ANY)["total"] == {"failures": 80_000, "records": 80_000, "suppressed": 0}
+    assert [group.count for group in log.groups(ANY)] == [total]
+    assert log.counts(ANY)["total"] == {"failures": total, "records": total, "suppressed": 0}
     shared_store(log.path).close()
     log.close()
-    assert log.path.stat().st_size < 80_000 * 400
+    assert log.path.stat().st_size < total * 400
 
 
-def test_a_hundred_thousand_equal_failures_are_counted_in_little_room(
-    tmp_path: Path,
-) -> None:
+def test_very_many_equal_failures_are_counted_in_little_room(tmp_path: Path) -> None:
+    total = 100 * times(300)
     log = SqliteFailureLog(tmp_path / "runs.db")
-    batches = [some(100) for _ in range(1_000)]
+    batches = [some(100) for _ in range(total // 100)]
     for batch in batches:
         log.record(batch)
 
     (group,) = log.groups(ANY)
     counts = log.counts(ANY)["total"]
-    assert (group.count, counts["failures"]) == (100_000, 100_000)
-    assert group.suppressed == counts["suppressed"] >= 99_000
+    assert (group.count, counts["failures"]) == (total, total)
+    assert group.suppressed == counts["suppressed"] >= total - 1_000
     db = sqlite3.connect(log.path)
     assert db.execute("SELECT count(*) FROM stack").fetchone() == (1,)
     db.close()
     shared_store(log.path).close()
     log.close()
-    assert log.path.stat().st_size < 100_000 * 400
+    assert log.path.stat().st_size < total * 400
+
+
+def test_a_failure_that_comes_twice_in_one_batch_keeps_its_newest_state(tmp_path: Path) -> None:
+    first, second = some(2)
+    moved = msgspec.structs.replace(first, disposition="handled", category="permanent")
+    log = SqliteFailureLog(tmp_path / "twice.db", limits=StoreLimits(flood=0))
+    log.record([first, second, moved])
+    log.record([msgspec.structs.replace(second, disposition="retried"), *some(1)])
+    found = {one.failure_id: one for one in log.failures(ANY)}
+    assert len(found) == 3
+    assert found[first.failure_id].disposition == "handled"
+    assert found[first.failure_id].category == "permanent"
+    assert found[second.failure_id].disposition == "retried"
+    assert [group.count for group in log.groups(ANY)] == [3]
+    log.close()

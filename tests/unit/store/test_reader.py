@@ -67,6 +67,8 @@ def test_an_ambiguous_prefix_lists_the_candidates(tmp_path: Path, chain: Chain) 
     assert ids[0] in caught.value.message
     assert ids[6] not in caught.value.message
     assert reader.resolve(ids[3].upper()) == ids[3]
+    with pytest.raises(NotFound, match=r"'zzzz' is no run id: .* of which the first will do$"):
+        reader.resolve("zzzz")
     reader.close()
     store.close()
 

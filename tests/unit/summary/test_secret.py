@@ -81,3 +81,51 @@ _NAMES = re.compile(rf"[\w.-]{{0,9}}(?:{secrets._WORDS}|[_-](?:pwd|auth)\Z)", re
 @given(st.from_regex(_NAMES, fullmatch=True), st.sampled_from(["=", ": ", "': '", '" = "']))
 def test_a_value_after_any_secret_name_is_hidden(name: str, between: str) -> None:
     assert "hunter2" not in redact_text(f"it failed with {name}{between}hunter2hunter2")
+
+
+TOKENS = [
+    "ghp_" + "a1B2" * 9,
+    "gho_" + "a1B2" * 9,
+    "github_pat_11ABCDEFG0" + "x9_y" * 12,
+    "AKIAIOSFODNN7EXAMPLE",
+    "ASIAIOSFODNN7EXAMPLE",
+    "xoxb-1234567890-abcdefABCDEF",
+    "xoxe.xoxp-1-Mi0yLTEyMzQ1Njc4OTA",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV",
+    "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxMjM0In0.",
+    "sk-proj-abcDEF123456ghiJKL789012",
+    "sk-" + "a1B2" * 12,
+]
+
+
+@pytest.mark.parametrize("token", TOKENS)
+@pytest.mark.parametrize("around", ["{}", "answered {}!", "('{}',)", "from https://x.example/{}/a"])
+def test_a_token_of_well_known_shape_is_hidden_under_any_name(token: str, around: str) -> None:
+    text = around.format(token)
+    assert redact_text(text) == around.format("[redacted]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "task-12345678901234567890 is late",
+        "disk-a1b2c3d4e5f6a7b8c9d0 is full",
+        "use sk-learn-and-many-more-words-of-prose",
+        "highlight_of_the_whole_evening_and_night_1",
+        "AKIA is a prefix, ASIAN_CUISINE_AND_MORE_1 a word",
+        "MAKIAIOSFODNN7EXAMPLE",
+        "eyJabcdef alone",
+        "xox-",
+    ],
+)
+def test_words_that_only_look_like_a_token_are_shown(text: str) -> None:
+    assert redact_text(text) == text
+
+
+@given(st.text(), st.sampled_from(TOKENS), st.text())
+def test_no_text_around_a_token_shows_it_and_redacting_twice_changes_nothing(
+    before: str, token: str, after: str
+) -> None:
+    shown = redact_text(f"{before} {token} {after}")
+    assert token not in shown
+    assert redact_text(shown) == shown

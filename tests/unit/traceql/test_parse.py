@@ -64,6 +64,8 @@ CANONICAL = [
     ("{ span:childCount > 1 && childCount < 5 }", "{ span:childCount > 1 && span:childCount < 5 }"),
     ("{ event:timeSinceStart > 1.5s }", "{ event:timeSinceStart > 1.5s }"),
     ('{ link:traceID = "a" } // last\n', '{ link:traceID = "a" }'),
+    ("// first\n{ .a = 1 /* in */ && // then\n.b = 2 /**/ } /* * */ | // |\n count() /*/ */ > 1",
+     "{ .a = 1 && .b = 2 } | count() > 1"),
     ('{ /* all */ instrumentation:version =~ "1.*" }', '{ instrumentation:version =~ "1.*" }'),
     ('{ span."my attr" = 1 && ."a b".c = 2 }', '{ span."my attr" = 1 && ."a b.c" = 2 }'),
     ("{ .a+b = 1 && .x[0] = 2 && .a/b = 3 }", "{ .a+b = 1 && .x[0] = 2 && .a/b = 3 }"),

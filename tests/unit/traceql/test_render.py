@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from effort import times
 from tailrace.errors import QueryError
 from tailrace.traceql import check, parse, render, to_document
 from tailrace.traceql.limits import MAX_INT
@@ -172,7 +173,7 @@ hints = st.lists(st.builds(Hint, st.sampled_from(["sample", "by"]), literals), m
 queries = st.builds(Query, bodies, hints)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=times(100), deadline=None)
 @given(queries)
 def test_a_tree_is_read_back_from_its_text(query: Query) -> None:
     text = render(query)
@@ -195,7 +196,7 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=times(150), deadline=None)
 @example("(" * 100_000)
 @example('{ .a =~ "' + "(" * 9000 + '" }')
 @example("1" * 100_000)

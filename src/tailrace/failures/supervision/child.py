@@ -7,12 +7,12 @@ import inspect
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Child:
+
+class Child(Struct, frozen=True):
     """Work that is begun afresh when it crashes, until it ends by itself."""
 
     name: str

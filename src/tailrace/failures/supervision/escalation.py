@@ -32,6 +32,7 @@ from tailrace.model.journal import (
     FailureOrigin,
     FailureRecord,
     NodeFinished,
+    RunContinued,
     RunFinished,
     RunStarted,
     ScopeFinished,
@@ -133,6 +134,12 @@ class Escalation:
         snapshot = self._first(failure, _origin(failure, "", record.attempt))
         reason = f"attempt {record.attempt} of {snapshot.max_attempts}; next in {record.delay:g} s"
         self._end(self._hop(snapshot, _RETRY, record.at, reason, "retry", _RETRIED))
+
+    def _run_continued(self, record: RunContinued) -> None:
+        reason = f"worker {record.worker_id} goes on with the run"
+        for lost in record.lost:
+            snapshot = self._first(lost.failure, _origin(lost.failure, "", 0))
+            self._end(self._hop(snapshot, _RETRY, record.at, reason, "", _RETRIED))
 
     def _node_finished(self, record: NodeFinished) -> None:
         failure = record.failure
@@ -337,6 +344,7 @@ _LEAVES_LETTER = frozenset({RunStatus.FAILED, RunStatus.INTERRUPTED})
 _FOLDS: Final[dict[type, Callable[[Escalation, Any], None]]] = {
     RunStarted: Escalation._run_started,  # noqa: SLF001 - the class's own table
     AttemptFailed: Escalation._attempt_failed,  # noqa: SLF001 - likewise
+    RunContinued: Escalation._run_continued,  # noqa: SLF001 - likewise
     NodeFinished: Escalation._node_finished,  # noqa: SLF001 - likewise
     ScopeFinished: Escalation._scope_finished,  # noqa: SLF001 - likewise
     RunFinished: Escalation._run_finished,  # noqa: SLF001 - likewise

@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from tailrace.failures.fingerprint import site_fingerprint, template_fingerprint
 from tailrace.failures.snapshot import level_of
 from tailrace.failures.supervision.context import RunContext
 from tailrace.model.failure import FailureClass, FailureSnapshot, Origin
 from tailrace.model.ids import new_sortable, span_id
+from tailrace.model.journal import FailureOrigin, FailureRecord
 from tailrace.model.letter import LetterReason
 from tailrace.model.states import ErrorCategory
 
 _TYPE = "tailrace.WorkerLost"
+_POISON = "tailrace.Poison"
 
 
 class OpenAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +56,73 @@ def lost_failures(
         flow = (f"flow:{context.flow}",)
         return [_lost(context, OpenAttempt(node="", path=flow, attempt=0, max_attempts=0), at)]
     return [_lost(context, attempt, at) for attempt in attempts]
+
+
+def lost_record(flow: str, attempt: OpenAttempt | None, at: int, *, worker: str) -> FailureRecord:
+    """Return the failure of an attempt whose worker was lost, as a journal holds it.
+
+    Args:
+        flow: name of the flow.
+        attempt: what was under way; None: nothing was.
+        at: when somebody else took the run over, in nanoseconds since the epoch.
+        worker: who was lost.
+    """
+    if attempt is None:
+        text = f"worker {worker} was lost between two nodes of the run"
+        return _record(_TYPE, text, at, FailureOrigin((f"flow:{flow}",), "", attempt=0), flow)
+    text = f"worker {worker} was lost during attempt {attempt.attempt} of {attempt.max_attempts}"
+    place = attempt.task or f"{flow}:{attempt.node}"
+    return _record(_TYPE, text, at, _origin(flow, attempt), place)
+
+
+def poison_record(
+    flow: str, attempt: OpenAttempt | None, at: int, *, crashes: int
+) -> FailureRecord:
+    """Return the failure of a run that has taken down as many workers as it may."""
+    origin = FailureOrigin((f"flow:{flow}",), "", attempt=0)
+    place = flow
+    if attempt is not None:
+        origin, place = _origin(flow, attempt), attempt.task or f"{flow}:{attempt.node}"
+    text = f"the run has taken down {crashes} workers"
+    text += f"; the last one during {attempt.node!r}" if attempt is not None else ""
+    found = _record(_POISON, text, at, origin, place)
+    return replace(
+        found,
+        category=ErrorCategory.PERMANENT.value,
+        retryable=False,
+        class_=FailureClass.POISON.value,
+        rule="poison",
+        given_up=LetterReason.POISON.value,
+    )
+
+
+def _origin(flow: str, attempt: OpenAttempt) -> FailureOrigin:
+    inner = (f"flow:{flow}", f"node:{attempt.node}", f"task:{attempt.attempt}")
+    return FailureOrigin(
+        attempt.path or inner,
+        attempt.node,
+        attempt.task,
+        attempt.span,
+        attempt.attempt,
+        attempt.max_attempts,
+    )
+
+
+def _record(kind: str, message: str, at: int, origin: FailureOrigin, place: str) -> FailureRecord:
+    site = site_fingerprint((kind,), (), ((None, place),))
+    return FailureRecord(
+        kind,
+        message,
+        ErrorCategory.TRANSIENT.value,
+        retryable=True,
+        fingerprint=site,
+        failure_id=f"F-{new_sortable()}",
+        captured_ns=at,
+        class_=FailureClass.WORKER_LOST.value,
+        rule="lost",
+        fp_template=template_fingerprint(site, ""),
+        origin=origin,
+    )
 
 
 def _lost(context: RunContext, attempt: OpenAttempt, at: int) -> FailureSnapshot:

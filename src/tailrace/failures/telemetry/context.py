@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeVar
+
+from msgspec import Struct, field
 
 from tailrace.errors import SettingsError
 from tailrace.failures.telemetry.log import LOGGER_NAME
@@ -57,8 +58,7 @@ class Extensions:
         return kind in self._values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TelemetryContext:
+class TelemetryContext(Struct, frozen=True, kw_only=True):
     """What is at hand when telemetry is built, once at the start."""
 
     metrics_sink: MetricsSink | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, Protocol, Self
 
 import msgspec
@@ -35,8 +34,7 @@ class MetricsSink(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailureTelemetryObservationConfig:
+class FailureTelemetryObservationConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How telemetry is called and measured.
 
     Raises:

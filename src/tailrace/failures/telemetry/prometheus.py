@@ -6,11 +6,11 @@ https://prometheus.io/docs/instrumenting/exposition_formats/
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """One number of a family."""
 
     value: float
@@ -19,8 +19,7 @@ class Sample:
     """Of the name: ``_bucket``, ``_sum``, ``_count``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(Struct, frozen=True):
     """All numbers of one name."""
 
     name: str

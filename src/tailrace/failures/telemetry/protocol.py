@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+from msgspec import Struct
 
 from tailrace.failures.telemetry.event import FailureEvent
 from tailrace.model.failure import FailureSnapshot, Hop
@@ -53,8 +54,7 @@ class EventListener(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class FailureInfo:
+class FailureInfo(Struct, frozen=True):
     """What an event handler is given."""
 
     snapshot: FailureSnapshot

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
+
+from msgspec.structs import replace
 
 from tailrace.errors import DefinitionError
 from tailrace.flows.discovery.foreign import own_node, task_object

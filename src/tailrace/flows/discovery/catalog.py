@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from tailrace.errors import DefinitionError
 from tailrace.flows.discovery.describe import Declared, TaskInfo, describe_task
@@ -16,8 +17,7 @@ from tailrace.model import Finding, Severity, TaskSpec
 _OLDER_VARIABLE = "PYOCO_DISCOVERY_MODULES"
 
 
-@dataclass(frozen=True, slots=True)
-class _Offer:
+class _Offer(Struct, frozen=True):
     """A task and the plug-in that brings it."""
 
     spec: TaskSpec

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tailrace.model import CallKind, TaskSpec
 
@@ -21,8 +22,7 @@ _STARS: Mapping[Any, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParameterInfo:
+class ParameterInfo(Struct, frozen=True, kw_only=True):
     """One parameter of a task, as text."""
 
     name: str
@@ -34,8 +34,7 @@ class ParameterInfo:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskInfo:
+class TaskInfo(Struct, frozen=True, kw_only=True):
     """A task as ``tailrace tasks list`` and ``tasks show`` print it."""
 
     name: str
@@ -52,8 +51,7 @@ class TaskInfo:
     tags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
+class Declared(Struct, frozen=True, kw_only=True):
     """What a plug-in declares about a task beside its code."""
 
     summary: str

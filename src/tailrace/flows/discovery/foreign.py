@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MethodType
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tailrace.errors import DefinitionError
 from tailrace.model import OnError, Policy, Retry, TaskNode, TaskSpec
@@ -18,8 +20,7 @@ _RETRIED = ("transient", "permanent", "unknown", "timeout")
 """A ``pyoco`` task with retries is tried again whatever it raised, 0.1 s later."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskObject:
+class TaskObject(Struct, frozen=True, kw_only=True):
     """What a task object of another kind says about itself."""
 
     function: Callable[..., Any]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from tailrace.errors import DefinitionError
 from tailrace.flows.discovery.callables import make_spec
@@ -23,8 +24,7 @@ MODULES = "modules"
 """The group of modules that the operator allows."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PluginReport:
+class PluginReport(Struct, frozen=True, kw_only=True):
     """A plug-in as ``tailrace plugins list`` prints it."""
 
     name: str
@@ -40,8 +40,7 @@ class PluginReport:
     """Why it cannot be used; empty when it can."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plugin:
+class Plugin(Struct, frozen=True, kw_only=True):
     """A plug-in that was loaded, or failed to."""
 
     report: PluginReport

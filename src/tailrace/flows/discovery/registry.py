@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tailrace.errors import DefinitionError
 from tailrace.flows.discovery.callables import make_spec
@@ -12,8 +14,7 @@ from tailrace.flows.discovery.describe import Declared, ParameterInfo
 from tailrace.model import TaskSpec
 
 
-@dataclass(slots=True, kw_only=True)
-class RegisteredTask:
+class RegisteredTask(Struct, kw_only=True):
     """A callable as a plug-in registered it; the hook may still change it."""
 
     func: Callable[..., Any]

@@ -17,16 +17,11 @@ from tailrace.flows.expressions.evaluate import (
 from tailrace.flows.expressions.evaluation import Evaluation
 from tailrace.flows.expressions.parse import parse, parse_braces
 from tailrace.flows.expressions.references import references
+from tailrace.flows.expressions.roots import ROOTS
 from tailrace.flows.expressions.tokens import is_name
 from tailrace.flows.expressions.tree import Field, Name, Tree
 from tailrace.flows.expressions.unparse import unparse
 from tailrace.model import Expression, Scope
-
-ROOTS = frozenset(
-    {"params", "results", "node", "payload", "joins", "scratch", "artifacts", "env", "loop",
-     "loops", "ctx"}
-)  # fmt: skip
-"""The names every expression can start with."""
 
 _SHOWN = 200
 """Characters of an expression that a message repeats."""

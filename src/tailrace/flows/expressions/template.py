@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tailrace.errors import ExpressionError
 from tailrace.flows.expressions.evaluate import Evaluator, evaluator
 from tailrace.flows.expressions.evaluation import Evaluation
-from tailrace.flows.expressions.expression import ROOTS, compiled, fail
+from tailrace.flows.expressions.expression import compiled, fail
 from tailrace.flows.expressions.limits import MAX_NESTING, MAX_TEMPLATE, MAX_TEXT, too_much
 from tailrace.flows.expressions.parse import parse, parse_braces, parse_selector
 from tailrace.flows.expressions.references import references
 from tailrace.flows.expressions.render import to_text
+from tailrace.flows.expressions.roots import ROOTS
 from tailrace.flows.expressions.tree import Tree
 from tailrace.flows.expressions.unparse import unparse
 from tailrace.model import Constant, Evaluated, Expression, Scope
@@ -35,8 +37,7 @@ def compile_value(raw: Any) -> Constant | Evaluated:
     return Evaluated(part.expression) if part.expression is not None else Constant(part.value)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """A piece of a value: a constant, or an expression."""
 
     value: Any = None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
+
+from msgspec import Struct
 
 from tailrace.errors import ExpressionError
 from tailrace.flows.expressions.limits import MAX_INTEGER_BITS, MAX_SOURCE, too_much
@@ -25,8 +26,7 @@ class Kind(Enum):
     END = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """One token. ``value`` is what a number or a text stands for."""
 
     kind: Kind

@@ -2,134 +2,135 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-_COLUMN: Any = field(default=-1, compare=False, repr=False)
+from msgspec import Struct
+
+_NOWHERE = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class _Part(Struct, frozen=True):
+    """What all parts have in common: the column does not count where they are compared."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and _content(self) == _content(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *_content(self)))
+
+
+def _content(part: Any) -> list[Any]:
+    return [getattr(part, name) for name in part.__struct_fields__ if name != "column"]
+
+
+class Literal(_Part, frozen=True):
     """A number, a text, true, false or null."""
 
     value: str | int | float | bool | None
-    column: int = _COLUMN
+    column: int = _NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(_Part, frozen=True):
     """A root name; ``ctx.a`` and ``$a`` are ``a``."""
 
     name: str
-    column: int = _COLUMN
+    column: int = _NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(_Part, frozen=True):
     """``operand.key`` or ``operand["key"]``."""
 
     operand: Tree
     key: str
-    column: int = _COLUMN
+    column: int = _NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(_Part, frozen=True):
     """``operand[index]``."""
 
     operand: Tree
     index: Tree
-    column: int = _COLUMN
+    column: int = _NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class ListOf:
+class ListOf(_Part, frozen=True):
     """``[a, b]``."""
 
     items: tuple[Tree, ...]
-    column: int = _COLUMN
+    column: int = _NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class MapOf:
+class MapOf(_Part, frozen=True):
     """``{"a": b}``."""
 
     pairs: tuple[tuple[str, Tree], ...]
-    column: int = _COLUMN
+    column: int = _NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Sign:
+class Sign(_Part, frozen=True):
     """``-a`` or ``+a``."""
 
     op: str
     operand: Tree
-    column: int = _COLUMN
+    column: int = _NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Arithmetic:
+class Arithmetic(_Part, frozen=True):
     """``a op b``; op is one of ``+ - * / // %``."""
 
     op: str
     left: Tree
     right: Tree
-    column: int = _COLUMN
+    column: int = _NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(_Part, frozen=True):
     """``a < b <= c``, chained as in Python; ops are ``== != < <= > >= in`` and ``not in``."""
 
     first: Tree
     rest: tuple[tuple[str, Tree], ...]
-    column: int = _COLUMN
+    column: int = _NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(_Part, frozen=True):
     """``not a``."""
 
     operand: Tree
-    column: int = _COLUMN
+    column: int = _NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class And:
+class And(_Part, frozen=True):
     """``a and b``; the value is an operand, as in Python."""
 
     left: Tree
     right: Tree
-    column: int = _COLUMN
+    column: int = _NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Or:
+class Or(_Part, frozen=True):
     """``a or b``; what is missing in ``a`` counts as false."""
 
     left: Tree
     right: Tree
-    column: int = _COLUMN
+    column: int = _NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Conditional:
+class Conditional(_Part, frozen=True):
     """``then if condition else otherwise``."""
 
     then: Tree
     condition: Tree
     otherwise: Tree
-    column: int = _COLUMN
+    column: int = _NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Filtered:
+class Filtered(_Part, frozen=True):
     """``operand | name(arguments)``."""
 
     operand: Tree
     name: str
     arguments: tuple[Tree, ...]
-    column: int = _COLUMN
+    column: int = _NOWHERE
 
 
 Tree = (

@@ -5,14 +5,20 @@ Names are loaded when first used: whoever pauses a batch has no use for the engi
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tailrace.lazy import lazy_names
 
 if TYPE_CHECKING:
     from tailrace.runtime.redrive.batch import Desk, find_batch, redrive
     from tailrace.runtime.redrive.outcome import RedriveMode, Rerun, RerunOutcome
     from tailrace.runtime.redrive.patch import patch_inputs
-    from tailrace.runtime.redrive.preview import PlannedRedrive, RedrivePlan, plan_redrive
+    from tailrace.runtime.redrive.preview import (
+        PlannedRedrive,
+        RedrivePlan,
+        nothing_matches,
+        plan_redrive,
+    )
     from tailrace.runtime.redrive.progress import BatchState
     from tailrace.runtime.redrive.start import continue_batch, pause_batch, plan, start_batch
 
@@ -26,6 +32,7 @@ _HOMES = {
     "RerunOutcome": "outcome",
     "continue_batch": "start",
     "find_batch": "batch",
+    "nothing_matches": "preview",
     "patch_inputs": "patch",
     "pause_batch": "start",
     "plan": "start",
@@ -45,6 +52,7 @@ __all__ = [
     "RerunOutcome",
     "continue_batch",
     "find_batch",
+    "nothing_matches",
     "patch_inputs",
     "pause_batch",
     "plan",
@@ -53,17 +61,5 @@ __all__ = [
     "start_batch",
 ]
 
-
-if not TYPE_CHECKING:  # a checker must not take every name for one that exists
-
-    def __getattr__(name: str) -> Any:
-        module = _HOMES.get(name)
-        if module is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.{module}"), name)
-        globals()[name] = value
-        return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

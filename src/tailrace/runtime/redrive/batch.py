@@ -6,7 +6,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -40,8 +39,7 @@ _NEWEST = 50
 _ANY = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class Desk(msgspec.Struct, frozen=True, kw_only=True):
     """What a batch works with."""
 
     letters: DeadLetters
@@ -51,6 +49,8 @@ class Desk:
     """Why a letter is left alone; empty when it may be run."""
     watch: Callable[[DeadLetter, RerunOutcome], None] | None = None
     """Told of each letter that ended, in the thread that carries the batch out."""
+    on_stop: Callable[[], None] | None = None
+    """Called in the signal handler of the first Ctrl-C; what is in hand then ends."""
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     now_ns: Callable[[], int] = time.time_ns
@@ -63,23 +63,29 @@ def redrive(batch: RedriveBatch, desk: Desk, *, parallel: int = 1) -> RedriveBat
     are exact; ``refused``, the letters left alone this time, is added to them.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; letters in hand have ended and the batch is paused.
+        KeyboardInterrupt: Ctrl-C; letters in hand have ended and the batch is paused, which the
+            exception says.
         StoreError: the store cannot be used; the batch can go on later.
     """
     batch = msgspec.structs.replace(batch, state=BatchState.RUNNING.value)
     desk.log.put_batch(batch)
-    with StopWatch() as stop, Hands(parallel) as hands:
+    with StopWatch(desk.on_stop) as stop, Hands(parallel) as hands:
         shift = _Shift(batch, desk, stop, hands)
         try:
             state = shift.work()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             put_state(desk.log, batch, BatchState.PAUSED)
-            raise
+            raise _paused(batch) from interrupt
     put_state(desk.log, batch, state)
     if stop.received and state is BatchState.PAUSED:
-        raise KeyboardInterrupt(f"redrive batch {batch.batch_id} is paused")
+        raise _paused(batch)
     ended = find_batch(desk.log, batch.batch_id)
     return msgspec.structs.replace(ended, counts=ended.counts | {"refused": shift.refused})
+
+
+def _paused(batch: RedriveBatch) -> KeyboardInterrupt:
+    command = f"tailrace failures batches resume {batch.batch_id}"
+    return KeyboardInterrupt(f"redrive batch {batch.batch_id} is paused; go on with: {command}")
 
 
 def free_lost(letters: DeadLetters) -> None:

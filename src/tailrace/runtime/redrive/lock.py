@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from tailrace.errors import RunError
+from tailrace.runtime.exclusive import locked
 from tailrace.store.liveness import live_folder
 
 
@@ -22,17 +22,14 @@ def held_by_this_process(database: Path, batch_id: str) -> Iterator[None]:
     """
     folder = live_folder(database)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"batch-{blake2b(batch_id.encode(), digest_size=12).hexdigest()}"
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    file = locked(folder / f"batch-{blake2b(batch_id.encode(), digest_size=12).hexdigest()}")
+    if file is None:
+        raise RunError(
+            f"redrive batch {batch_id!r} is being carried out by another process",
+            code="TR347",
+            hint="wait for it, or pause it first",
+        )
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(
-                f"redrive batch {batch_id!r} is being carried out by another process",
-                code="TR347",
-                hint="wait for it, or pause it first",
-            ) from None
         yield
     finally:
         os.close(file)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from types import CodeType
 from typing import Any, Protocol
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tailrace.engine.code import code_of
 from tailrace.errors import DefinitionError, StoreError
@@ -23,8 +25,7 @@ _KEY = "idempotency_key"
 _RUN = "run"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlowToday:
+class FlowToday(Struct, frozen=True, kw_only=True):
     """What a letter's flow is now, compared with what it was; of an action, whether it is there."""
 
     problem: str = ""
@@ -50,8 +51,7 @@ class Outlook(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Loaded:
+class _Loaded(Struct, frozen=True):
     """A flow, loaded once for all letters that have it."""
 
     today: FlowToday

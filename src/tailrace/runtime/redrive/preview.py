@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from tailrace.errors import NotFound
 from tailrace.model.failure import FailureFilter
 from tailrace.model.letter import DeadLetter, LetterState
 from tailrace.ports import DeadLetters
@@ -112,6 +113,15 @@ def find_letters(letters: DeadLetters, wanted: FailureFilter) -> list[DeadLetter
         if wanted.state in {"", state}:
             narrowed.update(letter.dl_id for letter in letters.letters(narrow, limit=len(named)))
     return _oldest_first([letter for key, letter in named.items() if key in narrowed])
+
+
+def nothing_matches() -> NotFound:
+    """Return what to raise where there is no letter to redrive (TR349)."""
+    return NotFound(
+        "no dead letter matches",
+        code="TR349",
+        hint="tailrace dlq list shows those that wait, and with --state those that are over",
+    )
 
 
 def _oldest_first(letters: Sequence[DeadLetter]) -> list[DeadLetter]:

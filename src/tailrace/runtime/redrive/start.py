@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
@@ -25,15 +24,20 @@ from tailrace.runtime.redrive.lock import held_by_this_process
 from tailrace.runtime.redrive.order import Order, check_order, filter_data, without_end
 from tailrace.runtime.redrive.outcome import RedriveMode, RerunOutcome
 from tailrace.runtime.redrive.outlook import StoredOutlook
-from tailrace.runtime.redrive.preview import RedrivePlan, find_letters, judged, plan_redrive
+from tailrace.runtime.redrive.preview import (
+    RedrivePlan,
+    find_letters,
+    judged,
+    nothing_matches,
+    plan_redrive,
+)
 from tailrace.runtime.redrive.progress import BatchState
 from tailrace.settings import load_settings
 
 Watch = Callable[[DeadLetter, RerunOutcome], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Room:
+class _Room(msgspec.Struct, frozen=True):
     """One store, opened for redrives."""
 
     db: Path
@@ -96,6 +100,7 @@ def start_batch(
     parallel: int = 1,
     source: str = "api",
     watch: Watch | None = None,
+    on_stop: Callable[[], None] | None = None,
     **order: Unpack[Order],
 ) -> RedriveBatch:
     """Redrive the letters that match now, and return the batch as it ended.
@@ -109,11 +114,13 @@ def start_batch(
         parallel: letters redriven at once, each in a thread of its own.
         source: where the runs come from, as in ``RunOptions``.
         watch: told of each letter that ended.
+        on_stop: called in the signal handler of the first Ctrl-C, after which what is in hand is
+            ended and the batch is paused.
         order: fields of ``RedriveBatch``.
 
     Raises:
         DefinitionError: the order is not valid (TR345, TR346, TR170).
-        NotFound: an id names no letter.
+        NotFound: an id names no letter, or no letter matches (TR349).
         RunError: none of the letters may be redriven as ordered (TR348); or the batch of that name
             has ended, is another one, or is carried out by another process (TR347).
         KeyboardInterrupt: Ctrl-C; the batch is paused.
@@ -121,7 +128,7 @@ def start_batch(
     check_order({**order, "parallel": parallel})
     with _open(db) as room:
         batch = _batch(room, wanted, actor, order)
-        return _carry_out(room, batch, parallel, source, watch)
+        return _carry_out(room, batch, parallel, source, watch=watch, on_stop=on_stop)
 
 
 def continue_batch(
@@ -132,6 +139,7 @@ def continue_batch(
     parallel: int = 1,
     source: str = "api",
     watch: Watch | None = None,
+    on_stop: Callable[[], None] | None = None,
 ) -> RedriveBatch:
     """Go on with a batch that was paused or whose process died, and return it as it ended.
 
@@ -144,7 +152,7 @@ def continue_batch(
     with _open(db) as room:
         batch = _unended(find_batch(room.log, batch_id))
         batch = msgspec.structs.replace(batch, actor=actor or batch.actor)
-        return _carry_out(room, batch, parallel, source, watch)
+        return _carry_out(room, batch, parallel, source, watch=watch, on_stop=on_stop)
 
 
 def pause_batch(db: Path, batch_id: str, actor: str) -> RedriveBatch:
@@ -163,7 +171,13 @@ def pause_batch(db: Path, batch_id: str, actor: str) -> RedriveBatch:
 
 
 def _carry_out(
-    room: _Room, batch: RedriveBatch, parallel: int, source: str, watch: Watch | None
+    room: _Room,
+    batch: RedriveBatch,
+    parallel: int,
+    source: str,
+    *,
+    watch: Watch | None,
+    on_stop: Callable[[], None] | None,
 ) -> RedriveBatch:
     desk = Desk(
         letters=room.letters,
@@ -171,6 +185,7 @@ def _carry_out(
         run=_LetterRun(room.db, source, force=batch.force),
         refusal=partial(room.refusal, batch),
         watch=watch,
+        on_stop=on_stop,
     )
     with held_by_this_process(room.db, batch.batch_id):
         return redrive(batch, desk, parallel=parallel)
@@ -189,7 +204,9 @@ def _batch(room: _Room, wanted: FailureFilter, actor: str, order: Order) -> Redr
     try:
         present = find_batch(room.log, new.batch_id)
     except NotFound:
-        _demand_some(room, new, letters)
+        if not letters:
+            raise nothing_matches() from None
+        _demand_one_ready(room, new, letters)
         until = min(wanted.until_ns or now, now)
         return msgspec.structs.replace(new, filter={**new.filter, "until_ns": until})
     _demand_same(_unended(present), new)
@@ -220,10 +237,10 @@ def _demand_same(present: RedriveBatch, new: RedriveBatch) -> None:
             )
 
 
-def _demand_some(room: _Room, batch: RedriveBatch, letters: list[DeadLetter]) -> None:
+def _demand_one_ready(room: _Room, batch: RedriveBatch, letters: list[DeadLetter]) -> None:
     """Refuse a batch that would leave every letter alone."""
     refusals = {letter.dl_id: room.refusal(batch, letter) for letter in letters}
-    if refusals and all(refusals.values()):
+    if all(refusals.values()):
         first = next(iter(refusals))
         others = f", and {len(refusals) - 1} more" if len(refusals) > 1 else ""
         raise RunError(

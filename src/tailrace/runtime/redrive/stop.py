@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, Self
 
@@ -13,11 +14,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopWatch:
     """While entered, the first signal sets ``received``; the second is a KeyboardInterrupt.
 
-    Only in the main thread, and only where nobody else handles the signal.
+    Only in the main thread, and only where nobody else handles the signal. ``on_first`` is called
+    in the signal handler: it may interrupt anything, a print to the same stream included.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_first: Callable[[], None] | None = None) -> None:
         self.received = False
+        self._on_first = on_first
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -37,3 +40,5 @@ class StopWatch:
         if self.received:
             raise KeyboardInterrupt(f"received {signal.Signals(number).name} twice")
         self.received = True
+        if self._on_first is not None:
+            self._on_first()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
+
+from msgspec import Struct
 
 from tailrace.codecs import Encoded, encode
 
@@ -18,8 +19,7 @@ _NOTHING = object()
 """Stands for a place that only the other value has."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Difference(Struct, frozen=True, kw_only=True):
     """One place at which two values differ."""
 
     place: str
@@ -59,8 +59,8 @@ def _between(place: str, before: Any, after: Any, depth: int) -> Iterator[Differ
         yield from _items(place, before, after, depth + 1)
     elif isinstance(before, AbstractSet):
         yield from _members(place, before, after)
-    elif depth < _DEPTH and dataclasses.is_dataclass(before) and not isinstance(before, type):
-        yield from _fields(place, before, after, depth + 1)
+    elif depth < _DEPTH and (names := _names(before)) is not None:
+        yield from _fields(place, names, before, after, depth + 1)
     elif not _equal(before, after):
         yield Difference(place=place, kind="changed", before=before, after=after)
 
@@ -93,10 +93,20 @@ def _members(place: str, before: AbstractSet[Any], after: AbstractSet[Any]) -> I
         yield Difference(place=place, kind="added", after=new)
 
 
-def _fields(place: str, before: Any, after: Any, depth: int) -> Iterator[Difference]:
-    for field in dataclasses.fields(before):
-        first, second = getattr(before, field.name), getattr(after, field.name)
-        yield from _between(f"{place}.{field.name}", first, second, depth)
+def _names(value: Any) -> Sequence[str] | None:
+    if isinstance(value, Struct):
+        return value.__struct_fields__
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [field.name for field in dataclasses.fields(value)]
+    return None
+
+
+def _fields(
+    place: str, names: Sequence[str], before: Any, after: Any, depth: int
+) -> Iterator[Difference]:
+    for name in names:
+        first, second = getattr(before, name), getattr(after, name)
+        yield from _between(f"{place}.{name}", first, second, depth)
 
 
 def _equal(before: Any, after: Any) -> bool:

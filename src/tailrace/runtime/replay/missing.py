@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
+
+from msgspec import Struct
 
 _DEPTH = 6
 """Nesting that is searched; what loops and joins collect is seldom deeper."""
@@ -13,8 +14,7 @@ _ITEMS = 10_000
 """Items of one container that are searched."""
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(Struct, frozen=True):
     """Stands for a value of which nothing was recorded."""
 
     reason: str

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from tailrace.engine.attempt import Attempt
 from tailrace.model import Span, TaskSpec
 from tailrace.model.span import RunSummary
@@ -60,8 +62,7 @@ class ReplayedNode:
         return not self.why
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ReplayedRun:
+class ReplayedRun(Struct, frozen=True, kw_only=True, eq=False):
     """A run, or its beginning, node by node in the order of the flow."""
 
     run: RunSummary

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from tailrace.engine import Reuse
 from tailrace.engine.reuse import Extra
@@ -35,8 +36,7 @@ class RecordReader(LineageReader, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedFailure:
+class RecordedFailure(Struct, frozen=True, kw_only=True):
     """How a node failed, as its span tells it."""
 
     type: str
@@ -49,8 +49,7 @@ class RecordedFailure:
     stack: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeRecord:
+class NodeRecord(Struct, frozen=True, kw_only=True):
     """What was recorded of one node."""
 
     path: str
@@ -104,8 +103,7 @@ class NodeRecord:
         return f"what {self.path} gave could not be kept: {kept}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecord:
+class RunRecord(Struct, frozen=True, kw_only=True):
     """What was recorded of a run, with what it reused of the runs before it."""
 
     run: RunSummary
@@ -115,7 +113,7 @@ class RunRecord:
     lineage: str
     fingerprints: Mapping[str, Mapping[str, str]]
     """By run, then by path without indices: what each node did then."""
-    _loops: dict[str, dict[str, None]] = field(init=False, repr=False, default_factory=dict)
+    _loops: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for path in self.nodes:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+
+from msgspec import Struct
 
 from tailrace.errors import DefinitionError, NotFound
 from tailrace.flows.load import load_definition
@@ -27,8 +28,7 @@ _SHOWN = 5
 """Paths named in an error."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Past:
+class _Past(Struct, frozen=True, kw_only=True):
     """A run, and the flow to walk."""
 
     record: RunRecord

@@ -5,10 +5,13 @@ The engine then walks it as it walked the run, binding inputs as it did, but cal
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.engine.frame import StepScope
 from tailrace.model import (
@@ -51,12 +54,11 @@ Instead = Callable[[StepScope, Any], Any]
 def stand_in_plan(plan: FlowPlan, record: RunRecord, visit: Visit) -> FlowPlan:
     """Return a plan whose steps call ``visit`` in place of their tasks."""
     walk = _Rewriting(record, visit)
-    policy = replace(plan.policy, fail_fast=False)
+    policy = dataclasses.replace(plan.policy, fail_fast=False)
     return replace(plan, policy=policy, scope=walk.scope(plan.scope))
 
 
-@dataclass(frozen=True, slots=True)
-class _Here:
+class _Here(Struct, frozen=True):
     """An expression that gives the names a step sees."""
 
     source = SCOPE
@@ -67,8 +69,7 @@ class _Here:
         return scope
 
 
-@dataclass(frozen=True, slots=True)
-class _Guarded:
+class _Guarded(Struct, frozen=True):
     """An expression that gives ``Missing`` where what it reads is not known."""
 
     inner: Expression
@@ -208,4 +209,4 @@ def _guarded(source: Source) -> Source:
 
 
 def _without_waiting(policy: EffectivePolicy) -> EffectivePolicy:
-    return replace(policy, retry=EffectiveRetry(), timeout=0.0, total_timeout=0.0)
+    return dataclasses.replace(policy, retry=EffectiveRetry(), timeout=0.0, total_timeout=0.0)

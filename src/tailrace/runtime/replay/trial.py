@@ -7,15 +7,16 @@ import tempfile
 import time
 from collections.abc import Awaitable
 from copy import deepcopy
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from tailrace.engine.attempt import within
 from tailrace.engine.binding import Arguments
-from tailrace.engine.facts import collected
+from tailrace.engine.collected import collected
 from tailrace.errors import RunError
 from tailrace.failures import capture
 from tailrace.model import FailureRecord, Routing
@@ -41,8 +42,7 @@ class Verdict(StrEnum):
     """Nothing was recorded to compare with."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class Trial(Struct, frozen=True, kw_only=True):
     """One call of a node's present code."""
 
     verdict: Verdict
@@ -87,7 +87,7 @@ def run_again(node: ReplayedNode, *, most: int = MOST) -> Trial:
 
 def _called(node: ReplayedNode) -> tuple[Any, BaseException | None]:
     args, kwargs = _copied(node)
-    function = partial(collected(node.task), *args, **kwargs)
+    function = partial(collected(node.task.function, node.task.kind), *args, **kwargs)
     with tempfile.TemporaryDirectory(prefix="tailrace-replay-") as folder:
         node.attempt.run.artifact_folder = Path(folder)
         try:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tailrace.model import EffectivePolicy
-from tailrace.policy.describe import shown_value
 from tailrace.policy.durations import format_duration
 from tailrace.policy.fields import FIELDS
 from tailrace.policy.merge import Levels, resolve
+from tailrace.policy.wording import shown_value
 
 _NUMBERS = frozenset({"retry.factor", "retry.jitter"})
 

@@ -1,0 +1,151 @@
+"""Sending a flow to a server, and seeing it to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from msgspec import Struct
+
+from tailrace.cli.session import current_session
+from tailrace.cli.width import clean
+from tailrace.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from tailrace.cli.remote_lines import RemoteLines
+    from tailrace.client import Run, Submitted
+    from tailrace.client.sync import Client
+
+_WORKFLOWS = (".yaml", ".yml")
+_MOST = 262_144
+TIMED_OUT = 124
+INTERRUPTED = 130
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What is to be run, and how."""
+
+    target: str
+    """A ``flow.yaml``, or the name of a flow that workers know."""
+    params: Mapping[str, Any]
+    flow: str = ""
+    """Name of the run's flow, instead of the file's."""
+    tag: str = ""
+    tags: tuple[str, ...] = ()
+    priority: str = ""
+    label: str = ""
+    delay: float | None = None
+    idempotency_key: str = ""
+    policy: Mapping[str, Any] | None = None
+    traceparent: str = ""
+
+
+def is_workflow(target: str) -> bool:
+    """Whether a target is a file to send rather than the name of a flow.
+
+    Raises:
+        UsageError: it is a Python file, which is not sent.
+    """
+    path = Path(target.partition(":")[0])
+    if path.suffix == ".py":
+        raise click.UsageError(
+            f"{target}: Python is not sent to workers; start them with it"
+            " (tailrace up --flows module:flow) and submit the flow by its name"
+        )
+    return path.suffix in _WORKFLOWS
+
+
+def submit(client: Client, order: Order) -> Submitted:
+    """Send the order, and say what the server has to say about it.
+
+    Raises:
+        DefinitionError: the file cannot be sent, or the server refuses it.
+        TransportError: the server cannot be reached.
+    """
+    options: dict[str, Any] = {
+        "tag": order.tag,
+        "priority": order.priority,
+        "label": order.label,
+        "idempotency_key": order.idempotency_key,
+        "traceparent": order.traceparent,
+    }
+    options = {name: value for name, value in options.items() if value}
+    if is_workflow(order.target):
+        _demand_no_more(order)
+        text = _read(Path(order.target))
+        name = order.flow or _name_in(text, Path(order.target))
+        submitted = client.submit_yaml(text, name, order.params, **options)
+    else:
+        if order.tags:
+            options["tags"] = order.tags
+        if order.delay is not None:
+            options["delay"] = order.delay
+        if order.policy is not None:
+            options["policy"] = order.policy
+        submitted = client.submit(order.flow or order.target, order.params, **options)
+    _warn(submitted)
+    return submitted
+
+
+def _demand_no_more(order: Order) -> None:
+    for option, value in (("--tags", order.tags), ("--delay", order.delay)):
+        if value:
+            raise click.UsageError(f"{option} is for flows that workers know, not for files")
+    if order.policy is not None:
+        raise click.UsageError("--policy is for flows that workers know; write it into the file")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise DefinitionError(
+            f"{path} cannot be read: {error.strerror or error}",
+            code="TR101",
+            hint="name a flow.yaml, or a flow that workers know (tailrace worker list -o json)",
+        ) from error
+    if len(text) > _MOST:
+        raise DefinitionError(
+            f"{path} has {len(text):,} bytes; a workflow that is sent may have {_MOST:,}",
+            code="TR403",
+            hint="start the workers with it: tailrace up --flows-dir FOLDER",
+        )
+    return text
+
+
+def _name_in(text: bytes, path: Path) -> str:
+    """Return the name that a workflow gives itself, else the one of its file."""
+    import yaml  # noqa: PLC0415 - only where a file is sent
+
+    try:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        document = None  # the server says what is wrong with it
+    if isinstance(document, dict) and isinstance(document.get("name"), str) and document["name"]:
+        return str(document["name"])
+    return path.stem
+
+
+def _warn(submitted: Submitted) -> None:
+    terminal = current_session().err
+    if submitted.duplicate:
+        said = f"run {submitted.run_id} was submitted before, with the same idempotency key"
+        terminal.lines([terminal.style(said, "yellow")])
+    if submitted.warning:
+        label = terminal.style("warning:", "bold yellow")
+        terminal.lines([f"{label} {clean(submitted.warning)}"])
+    terminal.stream.flush()
+
+
+def follow(
+    client: Client, run_id: str, *, lines: RemoteLines | None, timeout: float | None = None
+) -> Run | None:
+    """Show a run until it is over, and return it with its records; None: the time is over."""
+    for event in client.watch(run_id, records=True, timeout=timeout):
+        if lines is not None:
+            lines.show(event.run)
+        if event.run.is_terminal:
+            return event.run
+    return None

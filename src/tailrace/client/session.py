@@ -1,0 +1,126 @@
+"""What both clients share: settings of the connection, and what its troubles mean."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import httpx
+from msgspec import Struct
+
+from tailrace.client.calls import Call
+from tailrace.client.patience import Patience
+from tailrace.client.refusals import error_of, not_ours, unreachable
+from tailrace.client.target import Target
+from tailrace.errors import TransportError
+
+T = TypeVar("T")
+STREAM = "text/event-stream"
+_CONNECT = 5.0
+_ERRNO = re.compile(r"\[Errno -?\d+\] ?")
+_rng = random.Random()  # noqa: S311 - spreads requests, guards nothing
+
+
+class Connection(Struct, frozen=True, kw_only=True):
+    """How a server is spoken to."""
+
+    target: Target
+    timeout: float = 30.0
+    """Seconds that the server has for an answer."""
+    patience: Patience = Patience()
+    user_agent: str = "tailrace"
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments of httpx's client."""
+        target = self.target
+        headers = {"User-Agent": self.user_agent, "Accept": "application/json"}
+        if target.api_key:
+            headers[target.api_key_header] = target.api_key
+        return {
+            "base_url": target.server,
+            "headers": headers,
+            "timeout": httpx.Timeout(self.timeout, connect=min(_CONNECT, self.timeout)),
+            "trust_env": not target.is_loopback,
+            "follow_redirects": False,
+        }
+
+    def trouble(self, error: Exception, asked: str) -> TransportError:
+        """Return what an error of httpx means."""
+        server = self.target.server
+        match error:
+            case httpx.ConnectTimeout() | httpx.ConnectError() | httpx.PoolTimeout():
+                return unreachable(server, _reason(error), was_sent=False)
+            case httpx.TimeoutException():
+                return unreachable(server, f"{asked} took longer than {self.timeout:g} s")
+            case httpx.DecodingError() | httpx.RemoteProtocolError():
+                return unreachable(server, f"the connection broke at {asked}")
+            case httpx.TransportError():
+                return unreachable(server, _reason(error))
+            case _:
+                return not_ours(asked, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    return _ERRNO.sub("", str(error)).lower() or type(error).__name__
+
+
+class Tries:
+    """The tries of one request: whether there is another one, and when."""
+
+    def __init__(self, call_may_repeat: bool, patience: Patience) -> None:  # noqa: FBT001 - one fact
+        self._may_repeat = call_may_repeat
+        self._patience = patience
+        self._begun = time.monotonic()
+        self._count = 0
+
+    def after(self, error: TransportError) -> float:
+        """Return the seconds until the next try.
+
+        Raises:
+            TransportError: ``error``, when there is none.
+        """
+        self._count += 1
+        elapsed = time.monotonic() - self._begun
+        may = self._may_repeat or error.details.get("was_sent") is False
+        delay = self._patience.delay(error, attempt=self._count, elapsed=elapsed, rng=_rng)
+        if not may or delay is None:
+            raise error
+        return delay
+
+
+def demand_stream(response: httpx.Response, asked: str) -> None:
+    """Refuse an answer that is no stream of events and no error.
+
+    Raises:
+        TransportError: it is something else (TR407).
+    """
+    kind = response.headers.get("content-type", "")
+    if not kind.startswith(STREAM):
+        raise not_ours(asked, f"it answered {kind or 'nothing'} rather than events")
+
+
+def refusal(response: httpx.Response, body: bytes, asked: str) -> Exception:
+    """Return the error that an answer means."""
+    return error_of(response.status_code, response.headers, body, asked=asked)
+
+
+def read(call: Call[T], response: httpx.Response) -> T:
+    """Return what an answer says."""
+    headers: Mapping[str, str] = response.headers
+    return call.read(response.status_code, headers, response.content)
+
+
+class Clock:
+    """Seconds that are left of a time; None: for ever."""
+
+    def __init__(self, seconds: float | None, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._end = None if seconds is None else now() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds to go; never below 0."""
+        return float("inf") if self._end is None else max(0.0, self._end - self._now())

@@ -1,0 +1,237 @@
+"""``Client``: a Tailrace server, called from ordinary code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import httpx
+
+from tailrace.client import calls
+from tailrace.client.calls import Call, ListOptions, SubmitOptions, WorkflowOptions
+from tailrace.client.patience import Patience
+from tailrace.client.session import Clock, Connection, Tries, demand_stream, read, refusal
+from tailrace.client.shapes import Page, Run, RunEvent, Submitted, Tasks, Worker
+from tailrace.client.target import find_target
+from tailrace.client.watching import SILENCE, Following
+from tailrace.errors import TransportError
+
+T = TypeVar("T")
+
+
+class Client:
+    """A Tailrace server. May be used by several threads; close it, or use it in ``with``.
+
+    Requests that do no harm when they are sent twice are sent again while the server does not
+    answer; a submission is one of them, as each has an idempotency key.
+
+    Args:
+        server: address, such as ``http://127.0.0.1:8000``; found as the command line finds it.
+        api_key: key for it, where it asks for one.
+        context: name of a saved context, instead of ``server``.
+        timeout: seconds that the server has for an answer.
+        retry_for: seconds for which a request is sent again; 0: it is sent once.
+
+    Raises:
+        SettingsError: there is no such context, or the address is none.
+    """
+
+    def __init__(
+        self,
+        server: str = "",
+        *,
+        api_key: str = "",
+        context: str = "",
+        timeout: float = 30.0,
+        retry_for: float = 10.0,
+    ) -> None:
+        self.target = find_target(server, context=context, api_key=api_key)
+        self._connection = Connection(
+            target=self.target, timeout=timeout, patience=Patience(seconds=retry_for)
+        )
+        self._http = httpx.Client(**self._connection.options())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def send(self, call: Call[T]) -> T:
+        """Return the answer to a request.
+
+        Raises:
+            TransportError: the server does not answer, or cannot do its work.
+            NotAllowed: a key is missing, wrong, or has too low a role.
+            NotFound: what is asked for is not there.
+            Conflict: somebody else was first.
+            DefinitionError: the request is not valid; the message says what to change.
+        """
+        tries = Tries(call.may_repeat, self._connection.patience)
+        while True:
+            try:
+                return read(call, self._send(call))
+            except TransportError as error:
+                time.sleep(tries.after(error))
+
+    def _send(self, call: Call[Any]) -> httpx.Response:
+        try:
+            return self._http.request(
+                call.method,
+                call.path,
+                params=call.query,
+                content=call.body,
+                headers=call.headers,
+            )
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._connection.trouble(error, call.asked) from error
+
+    def submit(
+        self, flow: str, params: Mapping[str, Any] | None = None, **options: Unpack[SubmitOptions]
+    ) -> Submitted:
+        """Queue a run of a flow that workers know; when this returns, it will be executed."""
+        return self.send(calls.submit(flow, params, options))
+
+    def submit_yaml(
+        self,
+        workflow: str | bytes,
+        flow: str,
+        params: Mapping[str, Any] | None = None,
+        **options: Unpack[WorkflowOptions],
+    ) -> Submitted:
+        """Queue a run of the text of a ``flow.yaml``; ``params`` go over the flow's defaults."""
+        return self.send(calls.submit_yaml(workflow, flow, params, options))
+
+    def get(self, run_id: str, *, records: bool = False) -> Run:
+        """Return a run as it stands, with the records of its tasks where that is asked for."""
+        return self.send(calls.get(run_id, records=records))
+
+    def tasks(self, run_id: str) -> Tasks:
+        """Return the tasks of a run with their records."""
+        return self.send(calls.tasks(run_id))
+
+    def list_runs(self, **options: Unpack[ListOptions]) -> Page:
+        """Return a page of runs, the last changed first."""
+        return self.send(calls.list_runs(options))
+
+    def runs(self, **options: Unpack[ListOptions]) -> Iterator[Run]:
+        """Yield runs, page after page, the last changed first."""
+        while True:
+            page = self.list_runs(**options)
+            yield from page.items
+            if not page.next_cursor:
+                return
+            options["cursor"] = page.next_cursor
+
+    def cancel(self, run_id: str, *, reason: str = "", requested_by: str = "") -> Run:
+        """Have a run cancelled, and return it as it stands; one that is over stays as it is."""
+        return self.send(calls.cancel(run_id, reason=reason, requested_by=requested_by))
+
+    def watch(
+        self,
+        run_id: str,
+        *,
+        records: bool = False,
+        timeout: float | None = None,
+        last_event_id: str = "",
+    ) -> Iterator[RunEvent]:
+        """Yield a run whenever it changes, until it is over.
+
+        Breaks of the connection are mended without a gap: what has changed meanwhile comes first.
+
+        Args:
+            run_id: the run.
+            records: with the records of its tasks.
+            timeout: seconds after which to stop, whatever the run does; None: never.
+            last_event_id: go on from there.
+
+        Raises:
+            TransportError: the server has not answered for as long as requests are sent again.
+            NotFound: there is no such run.
+        """
+        following = Following(run_id, records=records, last_event_id=last_event_id)
+        clock, asked = Clock(timeout), f"GET {following.path}"
+        tries = Tries(True, self._connection.patience)  # noqa: FBT003 - one fact
+        while not following.is_over and clock.left > 0:
+            try:
+                with self._http.stream(
+                    "GET",
+                    following.path,
+                    params=following.query(clock.left),
+                    headers=following.headers(),
+                    timeout=httpx.Timeout(self._connection.timeout, read=SILENCE),
+                ) as response:
+                    if response.status_code != httpx.codes.OK:
+                        raise refusal(response, response.read(), asked)
+                    demand_stream(response, asked)
+                    tries = Tries(True, self._connection.patience)  # noqa: FBT003 - one fact
+                    for piece in response.iter_bytes():
+                        yield from following.feed(piece)
+                        if following.is_over or clock.left <= 0:
+                            return
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                time.sleep(min(tries.after(self._connection.trouble(error, asked)), clock.left))
+            except TransportError as error:
+                time.sleep(min(tries.after(error), clock.left))
+
+    def wait(self, run_id: str, *, timeout: float | None = None) -> Run:
+        """Return a run, with its records, as soon as it is over.
+
+        Raises:
+            TimeoutError: it is not over after ``timeout`` seconds.
+        """
+        for event in self.watch(run_id, timeout=timeout):
+            if event.run.is_terminal:
+                return self.get(run_id, records=True)
+        raise TimeoutError(f"run {run_id} is not over after {timeout:g} s")
+
+    def run(
+        self,
+        flow: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> Run:
+        """Submit a run and return it as soon as it is over; ``raise_for_status`` checks it.
+
+        Raises:
+            TimeoutError: it is not over after ``timeout`` seconds; it goes on.
+        """
+        return self.wait(self.submit(flow, params, **options).run_id, timeout=timeout)
+
+    def workers(
+        self,
+        *,
+        scope: str = "active",
+        state: str = "",
+        include_hidden: bool = False,
+        limit: int = 100,
+    ) -> list[Worker]:
+        """Return workers, the last seen first: those that are ``active``, or ``all``."""
+        return self.send(
+            calls.workers(scope=scope, state=state, include_hidden=include_hidden, limit=limit)
+        )
+
+    def hide_worker(self, worker_id: str, *, hidden: bool = True) -> None:
+        """Hide a worker from lists, or show it again; that outlives its restarts."""
+        self.send(calls.hide_worker(worker_id, hidden=hidden))
+
+    def ready(self) -> dict[str, Any]:
+        """Return what the server says of itself when it can do its work.
+
+        Raises:
+            TransportError: it cannot, or is not there.
+        """
+        return self.send(calls.ready())

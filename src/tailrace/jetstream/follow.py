@@ -1,0 +1,160 @@
+"""A stream from a sequence on, for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from nats.aio.msg import Msg
+
+from tailrace.errors import TransportError
+from tailrace.jetstream.answers import NO_STREAM, Refused, Stored
+from tailrace.jetstream.link import Link
+
+_PAGE = 1000
+_TROUBLE = 0.25
+"""Seconds after which a server that does not answer is asked again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which stream it is, and how far it goes."""
+
+    created: str
+    """When it was made; another instant: it is another stream with the same name."""
+    first: int
+    last: int
+
+
+class StreamReplaced(TransportError):  # noqa: N818 - reads as the state it reports
+    """The stream is not the one that was followed: what was made from it must be made anew."""
+
+    default_code = "TR401"
+
+
+async def identity(link: Link, stream: str) -> Identity:
+    """Return which stream bears a name at the moment."""
+    info = await link.info(stream)
+    state = info["state"]
+    return Identity(str(info["created"]), int(state["first_seq"]), int(state["last_seq"]))
+
+
+class Follower:
+    """Yields the messages of a stream in order, those to come, too.
+
+    It keeps nothing on the server: whoever follows remembers the last sequence and begins there
+    again. Sequences may have gaps (messages that have expired, or were replaced by newer ones of
+    their subject). A message may come as a marker: the last one of its subject has expired.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        stream: str,
+        *,
+        first: int = 1,
+        created: str = "",
+        subject: str = ">",
+        live: str = "",
+        pause: float = 0.05,
+    ) -> None:
+        """Follow a stream.
+
+        Args:
+            link: the connection.
+            stream: its name.
+            first: sequence to begin with.
+            created: the stream's ``Identity.created`` as remembered; empty: whichever it is.
+            subject: a filter.
+            live: subjects under which the server repeats what is stored: they wake it up.
+            pause: seconds between looks while nothing wakes it up.
+        """
+        self._link = link
+        self._stream = stream
+        self._subject = subject
+        self._live = live
+        self._pause = pause
+        self._news = asyncio.Event()
+        self._must_check = True
+        self._closed = False
+        self._calls = False
+        self.created = created
+        self.next = first
+        """Sequence of the message to come next, at least."""
+        self.is_behind = True
+        """Whether there may be more at the moment."""
+        link.listen(self._connection_changed)
+
+    def wake(self) -> None:
+        """Look now: somebody knows that there is something new."""
+        self._news.set()
+
+    def close(self) -> None:
+        """End ``pages`` after its present page."""
+        self._closed = True
+        self._news.set()
+
+    def _connection_changed(self, up: bool) -> None:  # noqa: FBT001 - a listener's signature
+        self._must_check = True
+        self._calls = False
+        if up:
+            self._news.set()
+
+    async def pages(self) -> AsyncIterator[list[Stored]]:
+        """Yield what there is, then what comes; trouble with the server is waited out.
+
+        Raises:
+            StreamReplaced: the stream was deleted and made again, or restored from older days.
+        """
+        while not self._closed:
+            self._news.clear()
+            try:
+                await self._check()
+                page = await self._link.scan(
+                    self._stream, self.next, subject=self._subject, limit=_PAGE
+                )
+            except StreamReplaced:
+                raise
+            except TransportError as error:
+                if isinstance(error, Refused) and error.number == NO_STREAM:
+                    raise StreamReplaced(f"stream {self._stream} is gone") from error
+                self.is_behind = True
+                await self._rest(_TROUBLE)
+                continue
+            if page:
+                self.next = page[-1].sequence + 1
+                self.is_behind = True
+                yield page
+            elif self._live and not self._calls:
+                await self._listen()
+            else:
+                self.is_behind = False
+                await self._rest(self._pause)
+
+    async def _check(self) -> None:
+        """See after a (re)connection that it is still the same stream."""
+        if not self._must_check:
+            return
+        found = await identity(self._link, self._stream)
+        if self.created not in {"", found.created} or self.next > found.last + 1:
+            raise StreamReplaced(f"stream {self._stream} is not the one that was followed")
+        self.created = found.created
+        self._must_check = False
+
+    async def _listen(self) -> None:
+        """Be woken by the next message, once: a busy stream is not worth being told about."""
+
+        async def hear(_: Msg) -> None:
+            self._calls = False
+            self._news.set()
+
+        self._calls = True
+        with suppress(TransportError):
+            await self._link.subscribe(self._live, hear, most=1)
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()

@@ -1,0 +1,19 @@
+"""Spans of runs as other programs are to see them."""
+
+from __future__ import annotations
+
+from tailrace.model.span import NO_SCOPE, InstrumentationScope, Span, Trace
+from tailrace.model.states import SpanType
+
+SCOPE = InstrumentationScope(name="tailrace")
+
+
+def with_origin(trace: Trace) -> list[Span]:
+    """Return the spans of a trace; those of our own get the flow as their service."""
+    resource = {"service.name": trace.run.flow}
+    for span in trace.spans:
+        if span.type is not SpanType.FOREIGN and not span.resource:
+            span.resource = resource
+            if span.scope == NO_SCOPE:
+                span.scope = SCOPE
+    return trace.spans

@@ -1,0 +1,345 @@
+"""A run in the hands of this worker, from its delivery to its settlement."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from msgspec.structs import replace
+
+from tailrace.engine import Run
+from tailrace.errors import Conflict, StoreError
+from tailrace.model.journal import AnyRecord, RunFinished
+from tailrace.model.letter import DeadLetter
+from tailrace.model.remote import CancelRequest, Job, RunState
+from tailrace.model.states import RunStatus
+from tailrace.ports import Delivery
+from tailrace.worker.catalogue import FlowNotFound
+from tailrace.worker.engines import EnginePool, EngineThread
+from tailrace.worker.execution import Assignment, Surroundings, plan_of, prepare, task_names
+from tailrace.worker.fallout import Fallout, end_by, start_of, stored_letter
+from tailrace.worker.journal import Claim, Entry, RemoteJournal
+from tailrace.worker.mailbox import Mailbox
+from tailrace.worker.transport import Transport
+from tailrace.worker.writer import RunWriter, Spool
+
+_log = logging.getLogger("tailrace.worker")
+_FORCE = 1.0
+"""Seconds beyond the grace time after which a task on the engine's own thread is broken off."""
+_ABANDON = 1.0
+"""Seconds after that until the thread is left behind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What all held runs of a worker share."""
+
+    around: Surroundings
+    transport: Transport
+    mailbox: Mailbox
+    pool: EnginePool
+    spool: Spool
+    leaves_letters: bool
+    freed: Callable[[], None]
+    """Told when an engine is free."""
+    finished: Callable[[HeldRun], None]
+    """Told when a run is settled, or given up."""
+    taken_over: Callable[[HeldRun], None]
+    """Told when a run that we thought new turns out to be known."""
+
+
+class HeldRun:
+    """See the module. All methods but ``work`` run on the loop that talks to NATS."""
+
+    def __init__(
+        self,
+        means: Means,
+        delivery: Delivery,
+        assignment: Assignment,
+        state: RunState,
+        *,
+        expected: int = 0,
+        inline: Sequence[tuple[int, bytes]] = (),
+    ) -> None:
+        self.means = means
+        self.delivery = delivery
+        self.assignment = assignment
+        transport = means.transport
+        self.writer = RunWriter(
+            transport.states,
+            state,
+            self,
+            transport.reachability,
+            means.spool,
+            expected=expected,
+            inline=inline,
+        )
+        self.run_id = state.job.run_id
+        self.fallout = Fallout(means.around.worker_id)
+        self.journal = RemoteJournal(means.mailbox, self._take)
+        self.engine: EngineThread | None = None
+        self.run: Run | None = None
+        self.wish: CancelRequest | None = None
+        self.error: BaseException | None = None
+        """Why the run ended before, or beside, what its flow did."""
+        self.begun_at = time.monotonic()
+        self._is_known = expected > 0
+        self._is_active = False
+        self._tasks: tuple[str, ...] = ()
+        self._work: Coroutine[Any, Any, Any] | None = None
+        self._context = Context()
+        self._timers: list[asyncio.TimerHandle] = []
+
+    @property
+    def job(self) -> Job:
+        """The job, with its params and its workflow."""
+        return self.assignment.job
+
+    # On the loop that talks to NATS: the beginning.
+
+    def begin(self, gate: Awaitable[bool] | None = None) -> None:
+        """Give the run to an engine."""
+        self.writer.gate = gate
+        self._is_active = True
+        self.means.pool.active += 1
+        self.means.pool.give(self._start)
+
+    def _take(self, entry: Entry) -> None:
+        self._expect()
+        if entry.ends_run:
+            self._release()
+        self.writer.take(entry)
+
+    def _expect(self) -> None:
+        """Show the tasks that have not started, once they are known."""
+        tasks, self._tasks = self._tasks, ()
+        if tasks:
+            self.writer.fold.expect(tasks)
+
+    def _release(self) -> None:
+        """The engine is done with the run."""
+        self.engine = None
+        if self._is_active:
+            self._is_active = False
+            self.means.pool.active -= 1
+            self.means.freed()
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+    # On an engine's thread.
+
+    def _start(self, engine: EngineThread) -> None:
+        """Begin to execute the run; what goes wrong is told to the other loop."""
+        self.engine = engine
+        post = self.means.mailbox.post
+        around = self.means.around
+        try:
+            ready, policy = plan_of(self.assignment, around)
+            self._tasks = task_names(ready.plan)
+            run = prepare(self.assignment, around, self.journal, ready, policy)
+        except Exception as error:  # noqa: BLE001 - becomes the failure of the run
+            post(partial(self._cannot_begin, error))
+            return
+        self.run = run
+        if self.wish is not None:
+            run.request_cancel(_reason(self.wish))
+        self._work, self._context = run.execute(), copy_context()
+        try:
+            waits_for = engine.start(self._work, self._context)
+            if isinstance(waits_for, Claim):
+                run.pause()
+                self.engine = None
+                self.journal.claim(waits_for, self._resume)
+            else:
+                engine.finish(self._work, self._context, waits_for)
+        except BaseException as error:  # noqa: BLE001 - likewise
+            post(partial(self._engine_stopped, error))
+
+    def _resume(self) -> None:
+        self.means.pool.give(self._finish)
+
+    def _finish(self, engine: EngineThread) -> None:
+        """Execute the run to its end; its first records are durable, or never will be."""
+        self.engine = engine
+        run, work = self.run, self._work
+        assert run is not None  # noqa: S101 - it has begun
+        assert work is not None  # noqa: S101 - likewise
+        run.go_on_in(engine.loop)
+        try:
+            engine.finish(work, self._context)
+        except BaseException as error:  # noqa: BLE001 - becomes the failure of the run
+            self.means.mailbox.post(partial(self._engine_stopped, error))
+
+    # Back on the loop that talks to NATS.
+
+    def _cannot_begin(self, error: BaseException) -> None:
+        """The flow is unknown, or cannot be used: the run fails with that."""
+        self._release()
+        self._expect()
+        self.error = error
+        started = [] if self.assignment.earlier else [start_of(self.job)]
+        records: list[AnyRecord] = [*started, end_by(error, self.job)]
+        self.writer.end(records, reason=StoreError("the run could not begin"))
+
+    def _engine_stopped(self, error: BaseException) -> None:
+        """The engine gave up before the end of the run."""
+        self._release()
+        if self.journal.closed is not None or self.writer.is_over or self.writer.is_closed:
+            return
+        _log.error("the engine of run %s broke off: %r", self.run_id, error, exc_info=error)
+        self.error = error
+        records = [*self.journal.take_notes(), end_by(error, self.job)]
+        if self.journal.has_begun:
+            self.writer.end(records, reason=StoreError("the engine broke off"))
+        else:
+            self._cannot_begin(error)
+
+    def cancel(self, request: CancelRequest) -> None:
+        """Have the run stop: cooperatively at first, then with force."""
+        if self.wish is not None:
+            return
+        self.wish = request
+        self.writer.wish_cancelled(request)
+        self._stop(_reason(request), self._abandon_cancelled)
+
+    def _stop(self, reason: str, abandon: Callable[[], None]) -> None:
+        if self.run is not None:
+            self.run.request_cancel(reason)
+        loop = asyncio.get_running_loop()
+        wait = self.means.around.grace + _FORCE
+        self._timers.append(loop.call_later(wait, self._force))
+        self._timers.append(loop.call_later(wait + _ABANDON, abandon))
+
+    def _force(self) -> None:
+        """Break a task off that holds the engine's own thread and does not look at the cancel."""
+        if self.engine is not None and self.run is not None and self.run.inline is not None:
+            self.engine.interrupt()
+
+    def _abandon_cancelled(self) -> None:
+        """The engine does not react: end the run without it, and leave its thread behind."""
+        if not self._leave_engine():
+            return
+        notes = self.journal.take_notes()
+        why = "" if self.wish is None else _reason(self.wish)
+        why = f"{why}; what still ran was abandoned".lstrip("; ")
+        reason = StoreError(f"run {self.run_id} was cancelled and abandoned")
+        self.journal.refuse(reason)
+        end = RunFinished(time.time_ns(), RunStatus.CANCELLED, reason=why)
+        self.writer.end([*notes, end], reason=reason)
+
+    def _leave_engine(self) -> bool:
+        """Leave the thread behind on which the run is; False: the run is over."""
+        engine = self.engine
+        if not self._is_active:
+            return False
+        if engine is not None:
+            self.means.pool.abandon(engine)
+        self._release()
+        return True
+
+    def let_go(self, reason: StoreError) -> None:
+        """Stop what runs; nothing of it counts any more."""
+        self.journal.refuse(reason)
+        self.writer.close(reason)
+        if self._is_active:
+            self._stop(reason.message, self._abandon_lost)
+
+    def _abandon_lost(self) -> None:
+        self._leave_engine()
+
+    async def hand_back(self) -> bool:
+        """Give the run to whoever takes it next, with all it has finished; False: it had ended."""
+        notes = self.journal.take_notes()
+        if notes and self.writer.is_claimed:
+            self.writer.take(Entry(notes))
+        reason = StoreError(f"run {self.run_id} was handed back")
+        self.journal.refuse(reason)
+        self.writer.close(reason)
+        if not await self.writer.hand_back():
+            return False
+        self._leave_engine()
+        await self.delivery.give_back()
+        return True
+
+    # What the writer tells.
+
+    def see(self, records: Sequence[AnyRecord]) -> None:
+        """Follow the failures."""
+        self.fallout.see(records)
+
+    def before_end(self, state: RunState, end: RunFinished) -> None:
+        """Say in the state which letter the run leaves."""
+        if end.failure is None or not self.means.leaves_letters:
+            return
+        if self.fallout.letter is not None:
+            state.letter = self.fallout.letter.dl_id
+
+    async def ended(self, writer: RunWriter) -> None:
+        """Store the letter, and settle the delivery: the last state is stored."""
+        transport = self.means.transport
+        insist = transport.reachability.insist
+        state, letter, settled = writer.state, self.fallout.letter, self.fallout.settled
+        if letter is not None and state.letter:
+            body = stored_letter(
+                self._counted(letter, state),
+                self.assignment.told,
+                reason=self._reason(letter),
+                error=state.error or "",
+                worker_id=self.means.around.worker_id,
+                deliveries=self.assignment.delivery,
+            )
+            await insist(partial(transport.letters.put, body))
+        if settled is not None:
+            known = DeadLetter(dl_id=settled.dl_id, task_key="", generation=settled.generation)
+            await insist(
+                partial(
+                    transport.letters.settle,
+                    known,
+                    settled.outcome,
+                    failure=settled.failure,
+                    run_id=self.run_id,
+                )
+            )
+        await insist(self.delivery.done)
+        self._timers_off()
+        self.means.finished(self)
+
+    def _timers_off(self) -> None:
+        if not self._is_active:
+            for timer in self._timers:
+                timer.cancel()
+            self._timers.clear()
+
+    def _counted(self, letter: DeadLetter, state: RunState) -> DeadLetter:
+        return replace(letter, crash_attempts=max(letter.crash_attempts, state.crashes))
+
+    def _reason(self, letter: DeadLetter) -> str:
+        if isinstance(self.error, FlowNotFound):
+            return "flow_not_found"
+        return "poison" if letter.reason == "poison" else "execution_error"
+
+    def lost(self, writer: RunWriter, error: Conflict) -> None:
+        """Somebody else has the run: stop, and change nothing."""
+        if not self._is_known and not writer.is_claimed:
+            self.let_go(StoreError(f"run {self.run_id} is known already"))
+            self.means.taken_over(self)
+            return
+        _log.warning(
+            "run %s has been taken over by another worker; what it does here counts no more",
+            self.run_id,
+            extra={"run": self.run_id, "error": error.message},
+        )
+        self.let_go(StoreError(f"run {self.run_id} has been taken over by another worker"))
+        self.means.finished(self)
+
+
+def _reason(request: CancelRequest) -> str:
+    by = f" by {request.by}" if request.by else ""
+    return request.reason or f"cancelled{by}"

@@ -1,0 +1,208 @@
+"""The journal of a run as its engine sees it: records go to the loop that talks to NATS."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from _thread import allocate_lock
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from functools import partial
+from typing import Any
+
+from tailrace.errors import StoreError
+from tailrace.model.journal import AnyRecord, RunFinished
+from tailrace.tracing.wire import encode
+from tailrace.worker.mailbox import Mailbox
+
+_MOST_NOTES = 10_000
+"""Notes kept while NATS is away."""
+
+
+class Claim:
+    """What a run waits for when its first records are on their way; no thread waits with it."""
+
+    __slots__ = ("entry",)
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+
+    def __await__(self) -> Generator[Claim, None, None]:
+        yield self
+        if self.entry.error is not None:
+            raise self.entry.error
+
+
+class Entry:
+    """Records that are to be made durable together.
+
+    The engine waits in one of three ways: a coroutine of its loop waits; its thread stands still,
+    at the end of a run; or the run is laid aside, and ``resume`` is called, at its beginning.
+    """
+
+    __slots__ = ("_future", "_is_settled", "_lock", "_loop", "body", "error", "records", "resume")
+
+    def __init__(self, records: Sequence[AnyRecord]) -> None:
+        self.records = records
+        self.body = encode(records)
+        self.error: BaseException | None = None
+        self.resume: Callable[[], None] | None = None
+        self._is_settled = False
+        self._lock: Any = None
+        self._future: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def ends_run(self) -> bool:
+        """Whether the last of them ends the run."""
+        return bool(self.records) and self.records[-1].__class__ is RunFinished
+
+    def prepare_to_stand(self) -> None:
+        """Have ``stand`` wait; to be called before the entry is handed over."""
+        self._lock = allocate_lock()
+        self._lock.acquire()
+
+    def stand(self) -> None:
+        """Keep this thread waiting until the records are durable.
+
+        Raises:
+            StoreError: they never will be.
+        """
+        self._lock.acquire()
+        if self.error is not None:
+            raise self.error
+
+    def prepare_to_await(self) -> asyncio.Future[None]:
+        """Return what a coroutine of this thread's loop waits for."""
+        self._loop = asyncio.get_running_loop()
+        self._future = self._loop.create_future()
+        return self._future
+
+    def settle(self, error: StoreError | None = None) -> None:
+        """Say that the records are durable, or never will be; the first word counts."""
+        if self._is_settled:
+            return
+        self._is_settled = True
+        self.error = error
+        if self.resume is not None:
+            self.resume()
+        elif self._lock is not None:
+            self._lock.release()
+        elif self._future is not None and self._loop is not None:
+            try:
+                self._loop.call_soon_threadsafe(self._wake)
+            except RuntimeError:  # its loop is closed: nobody waits
+                return
+
+    def _wake(self) -> None:
+        future = self._future
+        if future is None or future.done():
+            return
+        if self.error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(self.error)
+
+
+class RemoteJournal:
+    """See ``ports.Journal``. ``take`` gets the entries, on the loop behind the mailbox.
+
+    Guarantee: what was appended is in JetStream before anything that depends on it starts. The
+    end of a run that succeeded is handed over without waiting for it: nothing depends on it here.
+    """
+
+    def __init__(self, mailbox: Mailbox, take: Callable[[Entry], None]) -> None:
+        self._mailbox = mailbox
+        self._take = take
+        self._notes: list[AnyRecord] = []
+        self._lock = threading.Lock()
+        self._begun = False
+        self._noted = False
+        self.closed: StoreError | None = None
+        """Why nothing is taken any more."""
+
+    def append(self, records: Sequence[AnyRecord]) -> Awaitable[None] | None:
+        """Make the records, and all noted before them, durable."""
+        if self.closed is not None:
+            raise self.closed
+        if not records:
+            return None
+        last = records[-1]
+        if not self._begun:
+            self._begun = True
+            if asyncio.current_task() is None:  # the run is not on a loop yet
+                return Claim(Entry(records))
+        if last.__class__ is RunFinished:
+            if last.failure is None:
+                self._post(records)
+            else:
+                self._stand(records)
+            self.closed = StoreError("the run is over")
+            return None
+        return self._post(records, awaited=True)
+
+    def claim(self, claim: Claim, resume: Callable[[], None]) -> None:
+        """Hand the first records over; ``resume`` is called when they are durable, or never are."""
+        claim.entry.resume = resume
+        self._mailbox.post(partial(self._take, claim.entry))
+
+    def _stand(self, records: Sequence[AnyRecord]) -> None:
+        with self._lock:
+            entry = Entry(self._taken(records))
+            entry.prepare_to_stand()
+            self._mailbox.post(partial(self._take, entry))
+        entry.stand()
+
+    def _post(
+        self, records: Sequence[AnyRecord], *, awaited: bool = False
+    ) -> asyncio.Future[None] | None:
+        """Hand records over with all that was noted before; the lock keeps them in order."""
+        with self._lock:
+            records = self._taken(records)
+            if not records:
+                return None
+            entry = Entry(records)
+            waiting = entry.prepare_to_await() if awaited else None
+            self._mailbox.post(partial(self._take, entry))
+        return waiting
+
+    def _taken(self, records: Sequence[AnyRecord]) -> Sequence[AnyRecord]:
+        if not self._notes:
+            return records
+        notes, self._notes = self._notes, []
+        return [*notes, *records]
+
+    def note(self, record: AnyRecord) -> None:
+        """Take a record whose durability nothing waits for; from any thread."""
+        if self.closed is not None or len(self._notes) >= _MOST_NOTES:
+            return
+        with self._lock:
+            self._notes.append(record)
+        if not self._noted:
+            self._noted = True
+            self._mailbox.post(self._arm)
+
+    def _arm(self) -> None:
+        asyncio.get_running_loop().call_later(0.1, self._flush)
+
+    def _flush(self) -> None:
+        """Hand over what was noted and no append has taken along."""
+        self._noted = False
+        if self._begun and self.closed is None:
+            self._post(())
+
+    def take_notes(self) -> Sequence[AnyRecord]:
+        """Return what was noted and has not been handed over; for the last word of a run."""
+        with self._lock:
+            return self._taken(())
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was handed over."""
+        return self._begun
+
+    def refuse(self, error: StoreError) -> None:
+        """Take nothing any more: the run is not ours, or ends without its engine."""
+        self.closed = error
+
+    def close(self) -> None:
+        """Nothing is left to do: what was noted went with the end of the run."""

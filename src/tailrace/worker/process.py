@@ -1,0 +1,463 @@
+"""The worker: takes runs, keeps them, lets go of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tailrace.engine.capture import OUTPUT
+from tailrace.errors import Conflict, NotFound, TransportError
+from tailrace.failures.judgement import Judgement
+from tailrace.jetstream.letter_text import letter_id_of
+from tailrace.model.remote import CancelRequest, Job, RunState, decode_job
+from tailrace.model.states import RunStatus
+from tailrace.ports import Delivery
+from tailrace.settings import Settings
+from tailrace.worker.catalogue import Catalogue
+from tailrace.worker.engines import EnginePool
+from tailrace.worker.execution import Assignment, Surroundings
+from tailrace.worker.fallout import invalid_letter
+from tailrace.worker.held import HeldRun, Means
+from tailrace.worker.intake import Intake, Taken
+from tailrace.worker.mailbox import Mailbox
+from tailrace.worker.opening import Gate, Opener
+from tailrace.worker.presence import BEAT, Presence
+from tailrace.worker.spool import DiskSpool
+from tailrace.worker.transport import Transport
+
+_log = logging.getLogger("tailrace.worker")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_LONG_POLL = 5.0
+_LOOK = 0.5
+"""Seconds between two looks at runs that wait."""
+_EXTENSIONS = 3
+"""Times that a delivery is extended within one ack wait."""
+_HAND_BACK = 2.0
+"""Seconds that handing a run back may take."""
+_RUNNING, _CANCELLING = RunStatus.RUNNING.value, RunStatus.CANCELLING.value
+_TERMINAL = frozenset(status.value for status in RunStatus if status.is_terminal)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """What a worker is told besides the settings."""
+
+    worker_id: str
+    folder: Path
+    """Where artifacts and the spool go."""
+    on_end: Callable[[RunState], None]
+    """Told of each run that has ended here."""
+
+
+class Worker:
+    """One worker. ``run`` returns when it has stopped."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        catalogue: Catalogue,
+        settings: Settings,
+        options: WorkerOptions,
+    ) -> None:
+        given = settings.worker
+        self._transport = transport
+        self._options = options
+        self._tags = given.tags
+        self._drain = given.drain
+        self._pool = EnginePool(given.concurrency)
+        self._held: dict[str, HeldRun] = {}
+        self._opening: set[str] = set()
+        """Runs of which it is being found out whether somebody has begun them."""
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._intake = Intake(given.concurrency)
+        self._room = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._stop_reason = ""
+        self._quiet = asyncio.Event()
+        self._spool = DiskSpool(options.folder / "spool" / options.worker_id, most=given.spool_size)
+        judgement = Judgement.of(settings)
+        judgement.install()
+        self.presence = Presence(
+            transport.registry,
+            worker_id=options.worker_id,
+            tags=given.tags,
+            flows=catalogue.names,
+            concurrency=given.concurrency,
+            version=version("tailrace"),
+        )
+        self._means = Means(
+            around=Surroundings(
+                catalogue=catalogue,
+                settings=settings,
+                worker_id=options.worker_id,
+                artifacts=options.folder / "artifacts",
+                grace=given.grace,
+                judgement=judgement,
+            ),
+            transport=transport,
+            mailbox=Mailbox(asyncio.get_running_loop()),
+            pool=self._pool,
+            spool=self._spool,
+            leaves_letters=given.dlq_execution_error,
+            freed=self._begin_some,
+            finished=self._finished,
+            taken_over=self._known_after_all,
+        )
+
+        self._opener = Opener(
+            self._means,
+            hold=self._hold,
+            ask=self._asked,
+            instance_id=self.presence.instance_id,
+            poison_limit=settings.failures.poison_limit,
+        )
+
+    def stop(self, reason: str) -> None:
+        """Take no more runs; end those at hand, or hand them back, and return from ``run``."""
+        self._stop_reason = self._stop_reason or reason
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until told to stop.
+
+        Raises:
+            TransportError: NATS refuses what a worker needs.
+        """
+        transport = self._transport
+        await self._ship_spool()
+        await self.presence.warn_of_twin()
+        await transport.reachability.insist(lambda: transport.states.on_cancel(self._cancel))
+        loops = [
+            asyncio.create_task(loop())
+            for loop in (
+                self._pull,
+                self._give_back,
+                self._extend,
+                self.presence.keep,
+                self._look_for_wishes,
+            )
+        ]
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            with OUTPUT:
+                await asyncio.wait({stopping, *loops}, return_when=asyncio.FIRST_COMPLETED)
+                for loop in loops:
+                    if loop.done():
+                        loop.result()
+                loops[0].cancel()
+                await asyncio.wait({loops[0]})
+                await self._return_all(self._intake.all())
+                await transport.stop_taking()
+                await self._drained()
+            await self.presence.leave(self._stop_reason or "graceful_shutdown")
+        finally:
+            stopping.cancel()
+            for loop in loops:
+                loop.cancel()
+            await asyncio.wait({stopping, *loops})
+            self._pool.close()
+            await transport.close()
+
+    async def _ship_spool(self) -> None:
+        """Store what an earlier process of this worker could not."""
+        insist = self._transport.reachability.insist
+        shipped = await insist(lambda: self._spool.ship(self._transport.states))
+        if shipped:
+            _log.info("stored %d batches that were written while NATS was away", shipped)
+
+    # Taking.
+
+    async def _pull(self) -> None:
+        has_said = False
+        while True:
+            self._room.clear()
+            most = self._intake.wanted(self._free)
+            if most <= 0:
+                await self._room.wait()
+                continue
+            try:
+                taken = await self._transport.queue.take(self._tags, most=most, wait=_LONG_POLL)
+                has_said = False
+            except TransportError as error:
+                if not has_said:
+                    _log.warning("no runs can be taken: %s; trying again", error)
+                    has_said = True
+                await self._transport.reachability.wait()
+                continue
+            if taken:
+                self._accept(taken)
+
+    def _accept(self, deliveries: Sequence[Delivery]) -> None:
+        fresh: list[tuple[Delivery, Job]] = []
+        for delivery in deliveries:
+            try:
+                job = _job_of(delivery.body)
+            except _InvalidJob as error:
+                self._spawn(self._refuse(delivery, str(error)))
+                continue
+            held = self._held.get(job.run_id)
+            if held is not None:
+                held.delivery = delivery  # it is ours still: the server has only lost patience
+            elif job.run_id in self._opening:
+                continue
+            elif (waiting := self._intake.find(job.run_id)) is not None:
+                waiting.delivery = delivery
+            elif delivery.number > 1 or job.params_object or job.resumed_from:
+                self._opening.add(job.run_id)
+                self._spawn(self._open(delivery, job))
+            else:
+                fresh.append((delivery, job))
+        if fresh:
+            wishes = self._asked([job.run_id for _, job in fresh])
+            now = time.monotonic()
+            for delivery, job in fresh:
+                self._intake.put(Taken(delivery, job, wishes, now))
+            self._begin_some()
+
+    @property
+    def _free(self) -> int:
+        size = self._pool.size * (2 if self._intake.are_short else 1)
+        return size - self._pool.active - len(self._opening)
+
+    def _begin_some(self) -> None:
+        """Give runs that wait to engines that are free."""
+        while self._free > 0 and (taken := self._intake.next()) is not None:
+            delivery = taken.delivery
+            held = self._hold(delivery, Assignment(job=taken.job, delivery=delivery.number))
+            if taken.wish is not None:
+                held.cancel(taken.wish)
+            held.begin(Gate(held, taken.wishes))
+        self._show_runs()
+
+    async def _give_back(self) -> None:
+        """Hand runs that have waited for too long to others."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            self._pool.hasten()
+            await self._return_all(self._intake.overdue())
+
+    async def _return_all(self, waiting: Sequence[Taken]) -> None:
+        for taken in waiting:
+            with contextlib.suppress(TransportError):
+                await taken.delivery.give_back()
+
+    def _asked(self, run_ids: Sequence[str]) -> asyncio.Task[dict[str, CancelRequest]]:
+        task = asyncio.create_task(self._wishes(run_ids))
+        self._keep(task)
+        return task
+
+    async def _wishes(self, run_ids: Sequence[str]) -> dict[str, CancelRequest]:
+        transport = self._transport
+        return await transport.reachability.insist(lambda: transport.wishes(run_ids))
+
+    def _hold(
+        self,
+        delivery: Delivery,
+        assignment: Assignment,
+        *,
+        known: RunState | None = None,
+        expected: int = 0,
+        inline: Sequence[tuple[int, bytes]] = (),
+    ) -> HeldRun:
+        state = known or RunState(job=assignment.told)
+        state.status = _CANCELLING if state.cancel_requested_at is not None else _RUNNING
+        state.worker_id = self._options.worker_id
+        state.instance_id = self.presence.instance_id
+        state.claims = assignment.claim
+        held = HeldRun(self._means, delivery, assignment, state, expected=expected, inline=inline)
+        self._held[assignment.job.run_id] = held
+        return held
+
+    # Runs that somebody had before.
+
+    async def _open(self, delivery: Delivery, job: Job) -> None:
+        """Begin a run, or go on with it, once it is known how far it has come."""
+        insist = self._transport.reachability.insist
+        try:
+            try:
+                whole = await insist(lambda: self._transport.queue.load(job))
+            except NotFound as error:
+                await self._refuse(delivery, f"its params are gone: {error.message}")
+                return
+            await self._opener.open(delivery, job, whole)
+        finally:
+            self._opening.discard(job.run_id)
+            self._room.set()
+            self._show_runs()
+
+    def _known_after_all(self, held: HeldRun) -> None:
+        """A run that looked new has a state already."""
+        self._held.pop(held.run_id, None)
+        if held.run_id not in self._opening:
+            self._opening.add(held.run_id)
+            self._spawn(self._open(held.delivery, held.assignment.told))
+
+    async def _refuse(self, delivery: Delivery, error: str) -> None:
+        """Park a message that is no job."""
+        transport = self._transport
+        subject = getattr(delivery, "subject", "")
+        letter = invalid_letter(
+            letter_id_of(delivery.sequence),
+            delivery.body,
+            error,
+            subject=subject,
+            worker_id=self._options.worker_id,
+            deliveries=delivery.number,
+        )
+        _log.warning("a message is no job: %s; dead letter %s", error, letter.letter_id)
+        await transport.reachability.insist(lambda: transport.letters.put(letter))
+        await transport.reachability.insist(lambda: delivery.drop(f"invalid_job: {error}"))
+
+    # Keeping.
+
+    async def _extend(self) -> None:
+        """Keep the deliveries from being made to others, for as long as their engines live."""
+        last = time.monotonic()
+        while True:
+            pause = self._transport.ack_wait() / _EXTENSIONS  # known once runs were asked for
+            await asyncio.sleep(min(pause, _LOOK))
+            now = time.monotonic()
+            if now - last < pause:
+                continue
+            is_late, last = now - last > pause * _EXTENSIONS * 0.9, now
+            for held in list(self._held.values()):
+                if held.engine is not None and not held.engine.is_alive:
+                    continue
+                if is_late:
+                    self._spawn(self._check(held))
+                else:
+                    await self._extend_one(held)
+
+    async def _extend_one(self, held: HeldRun) -> None:
+        try:
+            await held.delivery.extend()
+        except TransportError:
+            return  # the next one may get through, and a claim that is lost is noticed
+
+    async def _check(self, held: HeldRun) -> None:
+        """This process stood still for long: see whether a run is ours before saying so."""
+        states = self._transport.states
+        try:
+            found = await states.read(held.run_id)
+        except TransportError:
+            return
+        if found is not None and held.writer.is_claimed and not held.writer.is_over:
+            state, _ = found
+            ours = held.writer.state
+            if (state.instance_id, state.claims) != (ours.instance_id, ours.claims):
+                held.writer.lose(Conflict(f"run {held.run_id} is claimed by {state.worker_id}"))
+                return
+        await self._extend_one(held)
+
+    def _cancel(self, run_id: str, request: CancelRequest) -> None:
+        held, waiting = self._held.get(run_id), self._intake.find(run_id)
+        if held is not None:
+            held.cancel(request)
+        elif waiting is not None:
+            waiting.wish = request
+
+    async def _look_for_wishes(self) -> None:
+        """See to wishes to cancel that were uttered while the connection was lost."""
+        while True:
+            await asyncio.sleep(BEAT)
+            waiting = [one for one, held in self._held.items() if held.wish is None]
+            if not waiting:
+                continue
+            try:
+                wishes = await self._transport.wishes(waiting)
+            except TransportError:
+                continue
+            for run_id, wish in wishes.items():
+                self._cancel(run_id, wish)
+
+    def _finished(self, held: HeldRun) -> None:
+        if self._held.get(held.run_id) is held:
+            del self._held[held.run_id]
+        if held.writer.state.status in _TERMINAL:
+            self.presence.ended(held.writer.state)
+            self._options.on_end(held.writer.state)
+        self._intake.saw(time.monotonic() - held.begun_at)
+        self._begin_some()
+
+    def _show_runs(self) -> None:
+        self.presence.runs(self._held)
+        self._room.set()
+        if self._held or self._opening:
+            self._quiet.clear()
+        else:
+            self._quiet.set()
+
+    # Letting go.
+
+    async def _drained(self) -> None:
+        """Let runs end for a while, and hand the others back."""
+        self._show_runs()
+        if not self._quiet.is_set():
+            _log.info("ends %d runs, for at most %g s", len(self._held), self._drain)
+        try:
+            async with asyncio.timeout(self._drain):
+                await self._quiet.wait()
+        except TimeoutError:
+            await asyncio.gather(*(self._hand_back(held) for held in list(self._held.values())))
+        for task in list(self._tasks):
+            task.cancel()
+
+    async def _hand_back(self, held: HeldRun) -> None:
+        try:
+            async with asyncio.timeout(_HAND_BACK):
+                if await held.hand_back():
+                    _log.info("hands run %s back", held.run_id)
+        except (TimeoutError, TransportError, Conflict):
+            _log.warning("run %s could not be handed back; it comes back by itself", held.run_id)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it has been told to stop."""
+        return self._stopping.is_set()
+
+    @property
+    def has_leftovers(self) -> bool:
+        """Whether code of users still runs in threads that nobody waits for."""
+        return bool(self._held) or self._pool.has_abandoned
+
+    # Tasks.
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._keep(asyncio.create_task(work))
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("a step of the worker failed: %r", task.exception())
+
+
+class _InvalidJob(Exception):  # noqa: N818 - says why a message is none
+    pass
+
+
+def _job_of(body: bytes) -> Job:
+    try:
+        job = decode_job(body)
+    except msgspec.ValidationError as error:
+        raise _InvalidJob(f"invalid_schema: {error}") from error
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise _InvalidJob(f"invalid_body: {error}") from error
+    if not _TOKEN.fullmatch(job.run_id):
+        raise _InvalidJob(f"missing_fields: {job.run_id!r} is no run id")
+    if not job.flow_name:
+        raise _InvalidJob("missing_fields: flow_name is empty")
+    return job

@@ -1,0 +1,255 @@
+"""Workers that die, freeze and lose their server: nothing is lost, and nothing finished repeats."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jetstream_server import NatsServer
+from tailrace.model import NodeState
+from tailrace.model.journal import NodeFinished
+from waiting import wait_until
+from workers import Cluster, cluster
+
+FLOWS = """
+import os, time
+from pathlib import Path
+from tailrace import Context, Flow, Policy, Retry, foreach, task
+
+def note(name, text):
+    with open(name, "a") as file:
+        file.write(f"{text}\\n")
+
+def effect(ctx, seconds=0.02):
+    note("effects", f"{os.getpid()} {ctx.idempotency_key}")
+    time.sleep(seconds)
+
+@task
+def begin(ctx: Context):
+    effect(ctx)
+    return [1, 2, 3]
+
+@task
+def each(item, ctx: Context):
+    effect(ctx)
+    return item * 2
+
+@task
+def left(ctx: Context):
+    effect(ctx)
+    return "left"
+
+@task
+def right(ctx: Context):
+    effect(ctx, 0.05)
+    return "right"
+
+@task
+def end(left, right, ctx: Context):
+    effect(ctx)
+    return f"{left} {right}"
+
+@task
+def waits(ctx: Context):
+    note("begun", f"{os.getpid()} {ctx.attempt}")
+    while not Path("go").exists():
+        time.sleep(0.01)
+    return "waited"
+
+@task
+def suicide(ctx: Context):
+    note("begun", os.getpid())
+    os._exit(9)
+
+@task
+def spins():
+    note("begun", os.getpid())
+    sum(range(10 ** 12))  # in C, with the interpreter's lock held
+
+many = Flow("many", begin >> foreach("results.begin", item="item", name="loop")(each)
+            >> (left & right) >> end)
+long = Flow("long", begin >> waits)
+killer = Flow("killer", begin >> suicide)
+hog = Flow("hog", spins)
+quick = Flow("quick", left)
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path, nats_server: NatsServer, nats_prefix: str) -> Iterator[Cluster]:
+    with cluster(tmp_path, nats_server.url, nats_prefix, FLOWS) as found:
+        yield found
+
+
+def finished_twice(site: Cluster, run_id: str) -> list[str]:
+    """Return the nodes of a run that have finished more than once."""
+    counts = Counter(
+        record.path
+        for record in site.queue.records(run_id)
+        if isinstance(record, NodeFinished) and record.state is NodeState.SUCCEEDED
+    )
+    return [path for path, count in counts.items() if count > 1]
+
+
+def test_killed_at_random_instants_workers_lose_nothing_and_finish_no_node_twice(
+    site: Cluster,
+) -> None:
+    random.seed(7)
+    runs = [site.queue.submit("many") for _ in range(12)]
+    numbers = iter(range(100))
+    workers = [site.start(f"w{next(numbers)}", "--concurrency", "2") for _ in range(2)]
+    for _ in range(6):
+        time.sleep(random.uniform(0.05, 0.4))  # the instant is what is random here
+        victim = workers.pop(0)
+        victim.kill()
+        victim.wait(20)
+        workers.append(site.start(f"w{next(numbers)}", "--concurrency", "2"))
+    crashes = 0
+    for run_id in runs:
+        state = site.queue.ended(run_id, seconds=60)
+        crashes += state.crashes
+        assert (state.status, state.output) == ("COMPLETED", "left right")
+        assert finished_twice(site, run_id) == []
+        assert all(span.end_ns is not None for span in site.queue.trace(run_id).spans)
+    assert crashes > 0
+    keys = Counter(line.split()[1] for line in site.lines("effects"))
+    assert sum(count - 1 for count in keys.values()) <= 2 * 6 * 2  # what was under way, no more
+
+
+def test_a_killed_worker_is_replaced_within_the_ack_wait_and_two_seconds(site: Cluster) -> None:
+    first = site.start("w1")
+    run_id = site.queue.submit("long")
+    wait_until(lambda: site.lines("begun"), "the task has begun")
+    site.start("w2")
+    first.kill()
+    died = time.monotonic()
+    wait_until(lambda: len(site.lines("begun")) == 2, "another worker goes on")
+    took = time.monotonic() - died
+    (site.folder / "go").touch()
+    state = site.queue.ended(run_id)
+    assert (state.status, state.claims, state.crashes) == ("COMPLETED", 2, 1)
+    assert [line.split()[1] for line in site.lines("begun")] == ["1", "1"]
+    assert took < site.ack_wait + 20
+    spans = site.queue.trace(run_id).spans
+    lost = [span for span in spans if span.attributes.get("tailrace.class") == "worker_lost"]
+    assert [span.name for span in lost] == ["node waits", "attempt waits"]
+    assert [span.name for span in spans].count("node begin") == 1
+
+
+def test_a_frozen_worker_that_wakes_up_changes_nothing(site: Cluster) -> None:
+    first = site.start("w1")
+    run_id = site.queue.submit("long")
+    wait_until(lambda: site.lines("begun"), "the task has begun")
+    os.kill(first.pid, signal.SIGSTOP)
+    site.start("w2")
+    wait_until(lambda: len(site.lines("begun")) == 2, "another worker goes on")
+    (site.folder / "go").touch()
+    before = site.queue.ended(run_id)
+    records = site.queue.records(run_id)
+    os.kill(first.pid, signal.SIGCONT)
+    wait_until(lambda: "taken over by another worker" in site.said("w1"), "the zombie notices")
+    assert site.queue.ended(run_id) == before
+    assert site.queue.records(run_id) == records
+    quick = site.queue.submit("quick")
+    assert site.queue.ended(quick).status == "COMPLETED"
+
+
+def test_a_run_that_kills_its_workers_ends_as_poison(site: Cluster) -> None:
+    run_id = site.queue.submit("killer")
+    for number in range(3):
+        worker = site.start(f"w{number}")
+        assert worker.wait(30) == 9
+    site.start("w9")
+    state = site.queue.ended(run_id, seconds=60)
+    assert (state.status, state.crashes) == ("FAILED", 3)
+    assert "taken down 3 workers" in (state.error or "")
+    assert len(site.lines("begun")) == 3
+    wait_until(lambda: not site.queue.waiting(), "the message is settled")
+    (letter,) = site.queue.letters()
+    assert (letter.reason, letter.run_id) == ("poison", run_id)
+    assert site.queue.ended(site.queue.submit("quick")).status == "COMPLETED"
+
+
+def test_a_task_that_never_lets_the_interpreter_go_loses_its_claim(site: Cluster) -> None:
+    first = site.start("w1")
+    run_id = site.queue.submit("hog")
+    wait_until(lambda: site.lines("begun"), "the task has begun")
+    site.start("w2")
+    wait_until(lambda: len(site.lines("begun")) == 2, "another worker goes on")
+    state = site.queue.state(run_id)
+    assert state is not None
+    assert (state.worker_id, state.crashes) == ("w2", 1)
+    first.kill()
+
+
+def test_a_server_that_is_killed_and_comes_back_is_waited_for(
+    tmp_path: Path, own_nats_server: NatsServer, nats_prefix: str
+) -> None:
+    with cluster(tmp_path, own_nats_server.url, nats_prefix, FLOWS, ack_wait=10) as site:
+        site.start("w1")
+        run_id = site.queue.submit("long")
+        wait_until(lambda: site.lines("begun"), "the task has begun")
+        own_nats_server.kill()
+        (site.folder / "go").touch()
+        spool = tmp_path / ".tailrace" / "spool" / "w1"
+        wait_until(lambda: list(spool.glob("*")), "the end of the run is on disk")
+        own_nats_server.start()
+        state = site.queue.ended(run_id, seconds=60)
+        assert (state.status, state.claims) == ("COMPLETED", 1)
+        assert len(site.lines("begun")) == 1
+        wait_until(lambda: not list(spool.glob("*")), "the spool is empty")
+        assert finished_twice(site, run_id) == []
+
+
+def test_what_a_killed_worker_has_spooled_is_shipped_by_the_next_one(
+    tmp_path: Path, own_nats_server: NatsServer, nats_prefix: str
+) -> None:
+    with cluster(tmp_path, own_nats_server.url, nats_prefix, FLOWS, ack_wait=3) as site:
+        first = site.start("w1")
+        run_id = site.queue.submit("long")
+        wait_until(lambda: site.lines("begun"), "the task has begun")
+        site.queue.running(run_id, "waits")  # so that no write is under way
+        own_nats_server.kill()
+        (site.folder / "go").touch()
+        spool = tmp_path / ".tailrace" / "spool" / "w1"
+        wait_until(lambda: list(spool.glob("*")), "the end of the run is on disk")
+        first.kill()
+        first.wait(20)
+        own_nats_server.start()
+        site.start("w1")
+        state = site.queue.ended(run_id, seconds=60)
+        assert state.status == "COMPLETED"
+        assert len(site.lines("begun")) == 1
+        assert finished_twice(site, run_id) == []
+
+
+def test_a_worker_whose_clock_is_two_hours_ahead_harms_nobody(site: Cluster) -> None:
+    (site.folder / "sitecustomize.py").write_text(
+        "import os, time\n"
+        "if os.environ.get('AHEAD'):\n"
+        "    real, real_ns = time.time, time.time_ns\n"
+        "    time.time = lambda: real() + 7200\n"
+        "    time.time_ns = lambda: real_ns() + 7200 * 10**9\n"
+    )
+    os.environ["PYTHONPATH"], os.environ["AHEAD"] = str(site.folder), "1"
+    try:
+        first = site.start("w1")
+    finally:
+        del os.environ["PYTHONPATH"], os.environ["AHEAD"]
+    run_id = site.queue.submit("long")
+    wait_until(lambda: site.lines("begun"), "the task has begun")
+    site.start("w2")
+    first.kill()
+    wait_until(lambda: len(site.lines("begun")) == 2, "another worker goes on")
+    (site.folder / "go").touch()
+    assert site.queue.ended(run_id).status == "COMPLETED"
+    spans = site.queue.trace(run_id).spans
+    assert spans[0].start_ns > time.time_ns() + 3600 * 10**9
+    assert all(span.end_ns >= span.start_ns for span in spans if span.end_ns is not None)
