@@ -88,11 +88,12 @@ def test_a_tail_shows_spans_of_other_processes_until_it_is_interrupted(
     tailrace("run", "nightly.py")
     seen = tmp_path / "seen.jsonl"
     said = tmp_path / "said.txt"
-    with seen.open("w") as out, said.open("w") as err:
+    rest = tmp_path / "rest.txt"
+    with seen.open("w") as out, said.open("w") as err, rest.open("w") as all_out:
         query = '{ name = "run nightly" } >> { status = error }'
         command = ("trace", "tail", "--traceql", query, "--since", "1h", "-o", "jsonl")
         tail = processes.start(tmp_path, *command, stdout=out, stderr=err)
-        everything = processes.start(tmp_path, "trace", "tail")
+        everything = processes.start(tmp_path, "trace", "tail", stdout=all_out)
         assert everything.stderr is not None
         assert "waiting for spans" in everything.stderr.readline()
 
@@ -105,13 +106,14 @@ def test_a_tail_shows_spans_of_other_processes_until_it_is_interrupted(
                 db.execute("DELETE FROM run")
             tailrace("run", "nightly.py")
             wait_until(lambda: shown(4), "the tail shows the next run", process=tail)
+            ended = "the other tail shows the end of the run"
+            wait_until(lambda: "run nightly" in rest.read_text(), ended, process=everything)
         finally:
             for process in (tail, everything):
                 process.send_signal(signal.SIGINT)
             tail.wait(30)
-            rest, _ = everything.communicate(timeout=30)
+            everything.communicate(timeout=30)
     assert tail.returncode == everything.returncode == 130
     names = [json.loads(line)["name"] for line in seen.read_text().splitlines()]
     assert sorted(names) == ["attempt check", "attempt check", "node check", "node check"]
-    assert "run nightly" in rest
     assert "Traceback" not in said.read_text()

@@ -4,58 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from tailrace.engine.artifacts import save_artifact
-from tailrace.engine.attempt import INNER, Attempt
+from tailrace.engine.attempt import Attempt
 from tailrace.engine.frame import Frame, ResultsView
-from tailrace.engine.recorder import inner_span, recorder_of
+from tailrace.engine.recorder import inner_span
 from tailrace.engine.scratch import Scratch
-from tailrace.failures import capture
-from tailrace.model import LoopFrame, SpanHandle, UserSpanFinished, UserSpanStarted, span_id
-from tailrace.tracing.bridge import entered, is_bridged
+from tailrace.engine.user_span import UserSpan
+from tailrace.model import LoopFrame, SpanHandle, span_id
 
 LOGGER_NAME = "tailrace.task"
-
-
-class _UserSpan:
-    __slots__ = ("_attempt", "_number", "attributes")
-
-    def __init__(self, attempt: Attempt, number: int) -> None:
-        self._attempt = attempt
-        self._number = number
-        self.attributes: dict[str, Any] = {}
-
-    def set_attribute(self, key: str, value: Any) -> None:
-        """Set an attribute of this span."""
-        self.attributes[key] = value
-
-    def __call__(self, name: str, **attributes: Any) -> AbstractContextManager[SpanHandle]:
-        """Open a span under this one."""
-        return _open_span(self._attempt, self._number, name, attributes)
-
-
-@contextmanager
-def _open_span(
-    attempt: Attempt, parent: int, name: str, attributes: dict[str, Any]
-) -> Iterator[SpanHandle]:
-    run = attempt.run
-    number = run.next_span()
-    run.note(UserSpanStarted(number, parent, name, run.now(), attributes))
-    span = _UserSpan(attempt, number)
-    inner = INNER.set((attempt, number))
-    try:
-        with entered(recorder_of(attempt) if is_bridged() else None, number, span.attributes):
-            yield span
-    except BaseException as error:
-        run.note(UserSpanFinished(number, run.now(), span.attributes, capture(error)))
-        raise
-    finally:
-        with suppress(ValueError):  # a generator may be closed in another context
-            INNER.reset(inner)
-    run.note(UserSpanFinished(number, run.now(), span.attributes))
 
 
 class _AttemptSpan:
@@ -71,7 +32,7 @@ class _AttemptSpan:
     def __call__(self, name: str, **attributes: Any) -> AbstractContextManager[SpanHandle]:
         """Open a span under the attempt's."""
         attempt = self._attempt
-        return _open_span(attempt, inner_span(attempt) or attempt.span, name, attributes)
+        return UserSpan(attempt, inner_span(attempt) or attempt.span, name, attributes)
 
 
 class TaskContext:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 import sys
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -51,8 +52,11 @@ def _instance(kind: type[BaseException], message: str) -> Any:
     texts = {**same, "__init__": _do_nothing, "__str__": lambda _: message}
     if issubclass(kind, BaseExceptionGroup):
         return type(kind.__name__, (kind,), texts)(message, [Exception(message)])
-    made: Any = type(kind.__name__, (kind,), texts)
-    return made.__new__(made)
+    for base in kind.__mro__:  # a type of another language may be made by its constructor only
+        made: Any = type(kind.__name__, (base,), texts)
+        with suppress(TypeError):
+            return made.__new__(made)
+    raise AssertionError(f"{kind} is no exception")
 
 
 def _do_nothing(*_: object) -> None:

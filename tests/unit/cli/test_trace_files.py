@@ -133,7 +133,10 @@ def test_standard_input_is_a_file(
     assert "3 in 1 trace" in output(capfd, "import", "-")
 
 
-def test_what_cannot_be_read_is_told_with_file_and_line(capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_read_is_told_with_file_and_line(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     good = encode_export(a_trace())
     no_id = good.replace(TRACE.encode(), b"0" * 32)
     Path("in.json").write_bytes(good + b"\n{broken\n" + no_id)
