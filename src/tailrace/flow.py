@@ -12,6 +12,7 @@ from tailrace.flows.build import build_flow
 from tailrace.flows.python import as_node
 from tailrace.model import Durability, Finding, Policy, ScratchMerge, TaskNode
 from tailrace.model import Flow as Definition
+from tailrace.model.rule import Rule
 
 if TYPE_CHECKING:
     from tailrace.runtime import RunHandle, RunOptions, RunResult
@@ -31,7 +32,7 @@ class Flow(Definition):
     home: str
     """Name of the module that was being loaded when the flow was made."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one keyword per field of a flow
         self,
         name: str,
         body: Any = None,
@@ -42,6 +43,7 @@ class Flow(Definition):
         expose_env: Sequence[str] = (),
         scratch_merge: str | ScratchMerge = ScratchMerge.ERROR_ON_CONFLICT,
         handlers: Sequence[Any] = (),
+        rules: Sequence[Rule] = (),
     ) -> None:
         """Build a flow.
 
@@ -54,6 +56,7 @@ class Flow(Definition):
             expose_env: environment variables that tasks and expressions may see.
             scratch_merge: what joins do with scratch keys written by two branches.
             handlers: tasks outside the graph that ``on_error`` may send to.
+            rules: what failures mean, asked after a task's own rules and before the project's.
         """
         nodes = [as_node(handler) for handler in handlers]
         outside = {node.name: node for node in nodes if isinstance(node, TaskNode)}
@@ -68,6 +71,7 @@ class Flow(Definition):
             expose_env=(expose_env,) if isinstance(expose_env, str) else tuple(expose_env),
             scratch_merge=ScratchMerge(scratch_merge),
             handlers=outside,
+            rules=rules,
         )
         self._take(built)
         object.__setattr__(self, "home", _module_being_loaded())
@@ -84,6 +88,7 @@ class Flow(Definition):
             scratch_merge=built.scratch_merge,
             handlers=built.handlers,
             source=built.source,
+            rules=built.rules,
         )
 
     @classmethod

@@ -312,7 +312,7 @@ class NodeRun(Inputs):
             return timeout_failure(self._deadline())
         if tried.error is not None:
             self.run.saw(tried.error)
-            rules = self.step.task.rules
+            rules = (*self.step.task.rules, *self.run.plan.rules)
             return capture(tried.error, rules=rules, thread=self.attempt.thread)
         return tried.failure
 

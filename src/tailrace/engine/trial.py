@@ -169,7 +169,9 @@ def _judgement(run: Running, spec: TaskSpec) -> Judgement | None:
     common = run.request.judgement
     if common is None:
         return None
-    return common._replace(rules=(*spec.rules, *common.rules), values=known_values())
+    return common._replace(
+        rules=(*spec.rules, *run.plan.rules, *common.rules), values=known_values()
+    )
 
 
 def wants_thread(spec: TaskSpec, *, alone: bool, deadline: bool) -> bool:

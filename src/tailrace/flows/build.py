@@ -25,6 +25,7 @@ from tailrace.model import (
     TaskNode,
     Until,
 )
+from tailrace.model.rule import Rule
 
 
 def build_flow(  # noqa: PLR0913 - one keyword per field of a flow
@@ -38,6 +39,7 @@ def build_flow(  # noqa: PLR0913 - one keyword per field of a flow
     scratch_merge: ScratchMerge = ScratchMerge.ERROR_ON_CONFLICT,
     handlers: Mapping[str, TaskNode] | None = None,
     source: str = "",
+    rules: Sequence[Rule] = (),
 ) -> Flow:
     """Return the canonical flow; problems of names and references are left to ``check_flow``.
 
@@ -54,6 +56,7 @@ def build_flow(  # noqa: PLR0913 - one keyword per field of a flow
         scratch_merge=scratch_merge,
         handlers={key: _with_task_defaults(node) for key, node in (handlers or {}).items()},
         source=source,
+        rules=tuple(rules),
     )
 
 

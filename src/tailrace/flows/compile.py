@@ -190,6 +190,7 @@ class _Planner(Struct):
             max_parallel=flow.max_parallel,
             expose_env=flow.expose_env,
             scratch_merge=flow.scratch_merge,
+            rules=flow.rules,
             source=flow.source,
         )
 

@@ -213,3 +213,5 @@ class Flow:
     """Nodes outside the graph that ``on_error`` sends to, by name."""
     source: str = ""
     """The file or ``module:name`` the flow came from; empty when built in a session."""
+    rules: tuple[Rule, ...] = ()
+    """What failures of its tasks mean, asked after a task's own rules and before the project's."""

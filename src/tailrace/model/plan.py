@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from tailrace.model.expression import Expression
 from tailrace.model.flow import Collect, ScratchMerge, TaskSpec
 from tailrace.model.policy import EffectivePolicy
+from tailrace.model.rule import Rule
 
 
 class Constant(Struct, frozen=True):
@@ -204,4 +205,6 @@ class FlowPlan(Struct, frozen=True, kw_only=True, eq=False):
     max_parallel: int = 8
     expose_env: tuple[str, ...] = ()
     scratch_merge: ScratchMerge = ScratchMerge.ERROR_ON_CONFLICT
+    rules: tuple[Rule, ...] = ()
+    """What failures mean; a flow inside another one is judged by the outer one's."""
     source: str = ""

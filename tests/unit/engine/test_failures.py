@@ -45,6 +45,32 @@ def test_rules_of_a_task_say_what_its_failures_mean(
     assert report.rule.startswith("rule:")
 
 
+@pytest.mark.parametrize("isolation", ["auto", "process"])
+def test_rules_of_a_flow_hold_for_all_of_its_tasks_after_their_own(
+    isolation: str, tasks: ModuleType, tmp_path: Path
+) -> None:
+    own = [Rule(type="IndexError", category="permanent", class_="bug")]
+    common = [
+        Rule(type="IndexError", category="transient", class_="network"),
+        Rule(type="KeyError", category="transient", class_="throttled"),
+    ]
+    node = task(tasks.look_up, rules=own, isolation=isolation)
+    result: Any = Flow("rules", node, rules=common).run(
+        db=tmp_path / "runs.db", raise_on_failure=False
+    )
+    assert (result.report.category, result.report.error_class) == ("transient", "throttled")
+
+
+def test_rules_of_a_task_go_before_those_of_its_flow() -> None:
+    @task(rules=[Rule(type="ConnectionError", category="permanent")])
+    def refused() -> None:
+        raise ConnectionError("blocked for good")
+
+    flow = Flow("order", refused, rules=[Rule(type="ConnectionError", category="transient")])
+    result: Any = flow.run(store=False, raise_on_failure=False)
+    assert result.report.category == "permanent"
+
+
 def test_rules_of_a_task_decide_whether_it_is_tried_again() -> None:
     calls: list[int] = []
 
