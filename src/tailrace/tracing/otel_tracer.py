@@ -179,6 +179,7 @@ class _Export:
         from tailrace.tracing.otlp import sdk_spans  # noqa: PLC0415 - an extra
 
         self._sdk = sdk_spans
+        self._process = sdk_spans.resource_of_process()
         self._exporter = exporter
         self._resources: dict[str, Any] = {}
         self.said: list[str] = []
@@ -201,7 +202,7 @@ class _Export:
         reason = ""
         try:
             for flow in {flow for _, flow in batch} - self._resources.keys():
-                self._resources[flow] = self._sdk.resource_of(flow)
+                self._resources[flow] = self._sdk.resource_of(flow, self._process)
             spans = [self._sdk.sdk_span(span, self._resources[flow]) for span, flow in batch]
             taken = self._exporter.export(spans) is self._sdk.SUCCESS
         except Exception as error:  # noqa: BLE001 - an exporter may raise anything

@@ -38,16 +38,20 @@ _UNNAMED = "unknown_service"
 _SCOPE = InstrumentationScope("tailrace")
 
 
-def resource_of(service: str) -> Resource:
+def resource_of_process() -> Resource:
+    """Return what OpenTelemetry's SDK knows of this process; it cannot ask at its very end."""
+    return Resource.create()
+
+
+def resource_of(service: str, process: Resource) -> Resource:
     """Return the resource of a flow's spans.
 
     ``OTEL_SERVICE_NAME`` and ``OTEL_RESOURCE_ATTRIBUTES`` overrule the flow's name.
     """
-    found = Resource.create()
-    name = str(found.attributes.get(SERVICE_NAME, ""))
+    name = str(process.attributes.get(SERVICE_NAME, ""))
     if name and not name.startswith(_UNNAMED):
-        return found
-    return found.merge(Resource({SERVICE_NAME: service}))
+        return process
+    return process.merge(Resource({SERVICE_NAME: service}))
 
 
 def sdk_span(span: Span, resource: Resource) -> ReadableSpan:
