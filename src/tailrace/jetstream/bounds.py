@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from tailrace.model.remote import RunState, TaskRecord, encode
+from tailrace.model.remote import RunState, TaskRecord, encode, packed
 
 MOST_BYTES = 256 * 1024
 """Of a state as it is shown; the journal that travels with it comes on top."""
@@ -16,7 +16,7 @@ def fit(state: RunState, *, most: int = MOST_BYTES) -> bytes:
     """Return a state as a message of at most ``most`` bytes, its journal aside.
 
     Records of tasks lose their payloads, the largest first, then their texts, then the records
-    go. A state whose bare tasks take more is as large as that.
+    go. A state whose bare tasks take more is packed.
     """
     body = encode(state)
     spare = sum(map(len, state.journal))
@@ -26,8 +26,8 @@ def fit(state: RunState, *, most: int = MOST_BYTES) -> bytes:
         state = smaller(state, len(body) - spare - most)
         body = encode(state)
         if len(body) - spare <= most:
-            break
-    return body
+            return body
+    return packed(body)
 
 
 def _without_payloads(state: RunState, excess: int) -> RunState:

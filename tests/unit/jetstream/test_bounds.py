@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import zlib
+
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,3 +72,23 @@ def test_tasks_are_never_cut() -> None:
     found = decode_state(fit(state(dict.fromkeys(names, (0, 0)))))
     assert list(found.tasks) == names
     assert found.task_records == {}
+
+
+def test_a_state_of_very_many_tasks_is_packed_into_what_a_message_may_hold() -> None:
+    names = [f"task-{number:05}" for number in range(60_000)]
+    given_state = state(dict.fromkeys(names, (0, 0)))
+    body = fit(given_state)
+    assert len(body) < len(encode(given_state)) / 3
+    assert decode_state(body).tasks == given_state.tasks
+
+
+@given(st.binary(max_size=200))
+def test_what_only_looks_packed_is_refused(rest: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode_state(b"\x78" + rest)
+
+
+def test_what_would_unpack_to_more_than_memory_should_hold_is_refused() -> None:
+    bomb = zlib.compress(bytes(300 * 1024 * 1024), 9)
+    with pytest.raises(msgspec.DecodeError, match="more than"):
+        decode_state(bomb)
