@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jetstream_server import NatsServer
+from tailrace.jetstream.answers import Refused
 from tailrace.jetstream.letters import JetStreamLetters
 from tailrace.jetstream.link import Address, Link
 from tailrace.jetstream.names import Names
@@ -90,6 +91,20 @@ async def until_gone(
     while await read():
         assert asyncio.get_running_loop().time() < end, f"waited in vain until {what} was gone"
         await asyncio.sleep(0.02)
+
+
+async def until_taking(room: Room) -> None:
+    """Wait until the server knows of somebody who waits for a run of the default tag."""
+    consumer = room.names.consumer("default", "normal")
+
+    async def nobody() -> bool:
+        try:
+            info = await room.link.api(f"CONSUMER.INFO.{room.names.runs}.{consumer}")
+        except Refused:  # it is not made yet
+            return True
+        return not info["num_waiting"]
+
+    await until_gone(nobody, "nobody")
 
 
 def job(run_id: str, **more: Any) -> Job:

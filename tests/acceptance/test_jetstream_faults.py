@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jetstream_room import Room, in_room, job, room_on, until
+from jetstream_room import Room, in_room, job, room_on, until, until_gone, until_taking
 from jetstream_server import NatsServer
 from tailrace.errors import Conflict, TransportError
 from tailrace.jetstream.again import persist
@@ -70,12 +70,13 @@ def _have_done(workers: list[Worker], count: int) -> bool:
 async def _all_over(room: Room, count: int) -> None:
     """Wait until every run is over and its message is gone."""
     subject = room.names.queues("default", "*")
-    while True:
+
+    async def left() -> bool:
         states = await room.link.scan(room.names.runs, 1, subject=room.names.state("*"))
         waiting = await room.link.scan(room.names.runs, 1, subject=subject)
-        if len(states) == count and not waiting:
-            return
-        await asyncio.sleep(0.05)
+        return len(states) != count or bool(waiting)
+
+    await until_gone(left, "what is left to do", seconds=100)
 
 
 async def _check(room: Room, names: list[str]) -> None:
@@ -225,7 +226,7 @@ def test_a_worker_that_waits_gets_runs_after_the_server_was_restarted(
     async def body(room: Room) -> None:
         for number in range(3):
             taking = asyncio.create_task(room.queue.take(["default"], most=1, wait=60))
-            await asyncio.sleep(0.05)
+            await until_taking(room)
             await asyncio.to_thread(own_nats_server.restart)
             await persist(partial(room.queue.submit, job(f"r{number}")), seconds=30)
             async with asyncio.timeout(30):

@@ -179,7 +179,7 @@ def test_no_more_is_handed_over_than_was_asked_for_and_nothing_is_lost(opened: O
 def test_who_waits_is_handed_a_run_as_soon_as_it_is_submitted(opened: Opened) -> None:
     async def body(room: Room) -> None:
         waiting = asyncio.create_task(room.queue.take(["default"], most=5, wait=30))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # either order must do; this lets it wait
         await room.queue.submit(job("r1"))
         async with asyncio.timeout(10):
             [delivery] = await waiting

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from typing import Protocol
 
+from tailrace.errors import TransportError
 from tailrace.gateway.caller import ROLES, Caller
 from tailrace.gateway.problems import Problem
 from tailrace.model.remote import KeyRecord
@@ -165,7 +166,7 @@ class KeyRing:
             return _Seen(digest=b"", is_genuine=False)
         try:
             record = await self._source.key(form[1])
-        except Exception:
+        except TransportError:
             lenient = seen is not None and time.monotonic() - seen.checked < _LENIENT
             if seen is not None and lenient:
                 return seen

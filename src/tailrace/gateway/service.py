@@ -17,10 +17,11 @@ from tailrace.gateway.board import WorkerBoard
 from tailrace.gateway.caller import Caller
 from tailrace.gateway.counters import Counters
 from tailrace.gateway.feed import Feed
-from tailrace.gateway.indexing import RunIndex, TraceIndex
+from tailrace.gateway.index import SqliteRunIndex
 from tailrace.gateway.keys import KeyRing
 from tailrace.gateway.known import KnownRun, RunLookup
 from tailrace.gateway.problems import Problem, not_found
+from tailrace.gateway.stored_traces import StoredTraces
 from tailrace.gateway.submission import same_work
 from tailrace.jetstream.access import address_of, limits_of, names_of
 from tailrace.jetstream.letters import JetStreamLetters
@@ -42,7 +43,7 @@ _MEND = 60.0
 """Seconds between looks for redrives that nobody has ended."""
 _log = logging.getLogger(__name__)
 
-IndexMaker = Callable[[Link, Names], RunIndex]
+IndexMaker = Callable[[Link, Names], SqliteRunIndex]
 
 
 class _Keys:
@@ -73,7 +74,7 @@ class Gateway:
         settings: Settings,
         *,
         make_index: IndexMaker,
-        traces: TraceIndex,
+        traces: StoredTraces,
         insecure: bool = False,
     ) -> None:
         self.settings = settings.gateway

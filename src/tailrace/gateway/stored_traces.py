@@ -17,7 +17,9 @@ T = TypeVar("T")
 
 
 class StoredTraces:
-    """See ``indexing.TraceIndex``. Questions wait for one another; writers wait for none.
+    """What the routes ask of traces and failures.
+
+    Questions wait for one another; writers wait for none.
 
     Args:
         path: the database, which somebody else fills.

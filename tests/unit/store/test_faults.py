@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import signal
 import sqlite3
@@ -259,15 +258,9 @@ def test_a_full_disk_is_explained_tears_nothing_and_passes(tmp_path: Path, chain
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(make_disk: Callable[[int], Path]) -> Path:
     """A file system of 2 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("only root may mount a small disk, and not everywhere")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    return make_disk(2)
 
 
 def test_a_disk_that_is_really_full_is_explained_and_tears_nothing(

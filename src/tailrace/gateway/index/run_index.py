@@ -44,7 +44,9 @@ _log = logging.getLogger(__name__)
 
 
 class SqliteRunIndex:
-    """See ``indexing.RunIndex``. It can be deleted at any time, and is made anew.
+    """Runs of all workers, in lists; those of all gateways are the same.
+
+    The file can be deleted at any time, and is made anew.
 
     Concurrency: one event loop; the file is read and written in threads of its own.
 

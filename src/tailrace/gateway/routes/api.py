@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tailrace.gateway.caller import Caller
-from tailrace.gateway.indexing import TraceIndex
 from tailrace.gateway.problems import Json, Problem, not_found
 from tailrace.gateway.routes.asked import caller_of, gateway_of
 from tailrace.gateway.service import Gateway
@@ -27,6 +26,7 @@ from tailrace.gateway.shapes import (
     ResumeRun,
     Submitted,
 )
+from tailrace.gateway.stored_traces import StoredTraces
 from tailrace.jetstream.letter_text import letter_in
 from tailrace.jetstream.redrive import redrive_letter
 from tailrace.model.failure import FailureFilter
@@ -190,7 +190,7 @@ async def change_letter(request: Request, letter_id: str, body: ChangeLetter) ->
     return Json(msgspec.to_builtins(changed[0]))
 
 
-async def _asked(request: Request, question: Callable[[TraceIndex], T]) -> T:
+async def _asked(request: Request, question: Callable[[StoredTraces], T]) -> T:
     """Return what the index of traces answers. What is of all tenants is for who sees all.
 
     Raises:
