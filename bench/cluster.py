@@ -17,7 +17,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tailrace.jetstream.link import Address, Link
+from tailrace.jetstream.address import Address
+from tailrace.jetstream.link import Link
 
 HERE = Path(__file__).resolve().parent
 _PATIENCE = 30.0

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from row import Row
-from suites import SUITES, Bench
+from suites import LARGE, SUITES, Bench
 
 START, END = "<!-- results -->", "<!-- end of results -->"
 STATE = Path(__file__).resolve().parent.parent / ".tailrace"
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
         bench = Bench(folder=Path(folder), quick=options.quick)
-        for name in options.suites or SUITES:
+        for name in options.suites or [name for name in SUITES if name not in LARGE]:
             print(f"measuring {name} …", file=sys.stderr)
             rows.extend(SUITES[name](bench))
     lines = [machine(), "", *table(rows)]

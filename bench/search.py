@@ -17,7 +17,6 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from row import Row, least, medians
 from shop import Batch, Shop
-from tailrace import Context, Flow, task
 from tailrace.store.foreign import ForeignWriter
 from tailrace.store.search import SqliteSearch
 from tailrace.store.segments.choice import SEGMENT_SPANS
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 MICROSECONDS = 1e6
 MILLISECONDS = 1e3
 _DAY_NS = 86_400_000_000_000
-_FIRST, _SECOND, _METRICS = 50.0, 300.0, 500.0
+MOST_FIRST, _SECOND, _METRICS = 50.0, 300.0, 500.0
 """Most milliseconds of a question to single spans, to whole traces, for metrics of a day."""
 _WHOLE = """import sys
 from tailrace.store.search import SqliteSearch
@@ -52,11 +51,10 @@ def searches(bench: Bench) -> Iterator[Row]:
     path, naive = bench.folder / "search.db", bench.folder / "naive.db"
     yield from _ingest(path, naive, spans)
     yield _appended(bench)
-    yield _recorded(bench)
     now = time.time_ns()
     search = SqliteSearch(path)
     with closing(sqlite3.connect(naive)) as db:
-        for question in _questions(search):
+        for question in questions(search):
             yield _asked(bench, search, db, question, spans)
     yield from _metrics(bench, search, now)
     search.close()
@@ -138,41 +136,6 @@ def _appended(bench: Bench) -> Row:
     )
 
 
-def _recorded(bench: Bench) -> Row:
-    """Measure what a span of a task's own costs the task, while all is written to a file."""
-    taken: list[float] = []
-
-    @task
-    def work(ctx: Context) -> None:
-        """Open spans."""
-        started = time.thread_time()
-        for number in range(_OTEL_SPANS):
-            with ctx.span("split", separator=",", number=number):
-                pass
-        taken.append(time.thread_time() - started)
-
-    tracer = TracerProvider().get_tracer("bench")
-
-    def otel() -> None:
-        for number in range(_OTEL_SPANS):
-            with tracer.start_as_current_span(
-                "split", attributes={"separator": ",", "number": number}
-            ):
-                pass
-
-    flow = Flow("recording", work)
-    run = partial(flow.run, db=bench.folder / "recording.db")
-    _, other = least([run, otel], repeat=bench.repeat + 5)
-    return Row(
-        name="a span of 2 attributes that a task opens, of the task's time",
-        value=min(taken) / _OTEL_SPANS * MICROSECONDS,
-        unit="µs",
-        limit=other / _OTEL_SPANS * MICROSECONDS,
-        limit_name="span of the OpenTelemetry SDK, not exported",
-        most=3,
-    )
-
-
 _OTEL_SPANS = 500
 
 
@@ -216,7 +179,18 @@ def _used(path: Path) -> int:
     return int((numbers[0] - numbers[1]) * numbers[2])
 
 
-def _questions(search: SqliteSearch) -> Iterator[Question]:
+def filled(path: Path, spans: int) -> None:
+    """Write that many spans of a day into a file, all sealed."""
+    writer = ForeignWriter(path)
+    shop = Shop(writer, start_ns=time.time_ns() - _DAY_NS, gap_ns=_DAY_NS * 12 // spans)
+    for batch in shop.batches(spans, SEGMENT_SPANS):
+        writer.write_sealed(batch)
+    writer.close()
+    seal(path, everything=True)
+
+
+def questions(search: SqliteSearch) -> Iterator[Question]:
+    """Yield what is asked of a file of the shop's spans."""
     some = search.search("{} | select(span.request.id)", limit=20).traces
     trace_id = some[-1].trace_id
     request = str(some[-1].sets[0].spans[0].values["span.request.id"])
@@ -224,33 +198,34 @@ def _questions(search: SqliteSearch) -> Iterator[Question]:
     attribute = """json_extract(attributes, '$."{}"') {} ?"""
     tenant, route = '{ span.tenant = "tenant-1" }', '{ span.http.route =~ ".*/payment/a.*" }'
     rows: tuple[tuple[str, str, str, tuple[str | float, ...], float], ...] = (
-        ("newest 50", "{}", newest.format("true"), (), _FIRST),
+        ("newest 50", "{}", newest.format("true"), (), MOST_FIRST),
         (
             "by its id", f'{{ trace:id = "{trace_id}" }}', newest.format("trace = ?"),
-            (trace_id,), _FIRST,
+            (trace_id,), MOST_FIRST,
         ),
-        ("by status", "{ status = error }", newest.format("status = ?"), (2,), _FIRST),
+        ("by status", "{ status = error }", newest.format("status = ?"), (2,), MOST_FIRST),
         (
             "by name", '{ name = "GET /api/cart/add" }', newest.format("name = ?"),
-            ("GET /api/cart/add",), _FIRST,
+            ("GET /api/cart/add",), MOST_FIRST,
         ),
         (
             "by a rare attribute", f'{{ span.request.id = "{request}" }}',
-            newest.format(attribute.format("request.id", "=")), (request,), _FIRST,
+            newest.format(attribute.format("request.id", "=")), (request,), MOST_FIRST,
         ),
         (
             "by an attribute that none has so", '{ span.request.id = "0123" }',
-            newest.format(attribute.format("request.id", "=")), ("0123",), _FIRST,
+            newest.format(attribute.format("request.id", "=")), ("0123",), MOST_FIRST,
         ),
         (
             "by a common attribute", tenant,
-            newest.format(attribute.format("tenant", "=")), ("tenant-1",), _FIRST,
+            newest.format(attribute.format("tenant", "=")), ("tenant-1",), MOST_FIRST,
         ),
         (
             "by a range of numbers", "{ span.gen_ai.usage.output_tokens > 4000 }",
-            newest.format(attribute.format("gen_ai.usage.output_tokens", ">")), (4_000,), _FIRST,
+            newest.format(attribute.format("gen_ai.usage.output_tokens", ">")), (4_000,),
+            MOST_FIRST,
         ),
-        ("by duration", "{ duration > 400ms }", newest.format("duration > ?"), (4e8,), _FIRST),
+        ("by duration", "{ duration > 400ms }", newest.format("duration > ?"), (4e8,), MOST_FIRST),
         (
             "by a regular expression", route,
             newest.format(attribute.format("http.route", "LIKE")), ("%/payment/a%",), _SECOND,
@@ -287,15 +262,15 @@ def _questions(search: SqliteSearch) -> Iterator[Question]:
 def _asked(
     bench: Bench, search: SqliteSearch, db: sqlite3.Connection, question: Question, spans: int
 ) -> Row:
-    taken = _times(partial(search.search, question.query), bench.size(40, 10))
+    taken = times(partial(search.search, question.query), bench.size(40, 10))
 
     def naively() -> None:
         db.execute(question.sql, question.values).fetchall()
 
-    other = _times(naively, bench.size(3, 2))
+    other = times(naively, bench.size(3, 2))
     return Row(
         name=f"50 traces of {spans:,} spans {question.name}, p95",
-        value=_p95(taken) * MILLISECONDS,
+        value=p95(taken) * MILLISECONDS,
         unit="ms",
         limit=min(other) * MILLISECONDS,
         limit_name="JSON column",
@@ -317,7 +292,7 @@ def _metrics(bench: Bench, search: SqliteSearch, now: int) -> Iterator[Row]:
         ask = partial(search.metrics, query, since_ns=now - _DAY_NS, until_ns=now)
         yield Row(
             name=f"metrics of a day: {name}, p95",
-            value=_p95(_times(ask, bench.size(20, 5))) * MILLISECONDS,
+            value=p95(times(ask, bench.size(20, 5))) * MILLISECONDS,
             unit="ms",
             most=_METRICS,
         )
@@ -349,7 +324,7 @@ def _process(command: Sequence[str]) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def _times(work: Callable[[], object], repeat: int) -> list[float]:
+def times(work: Callable[[], object], repeat: int) -> list[float]:
     """Return how long each repetition takes, after one that does not count."""
     work()
     taken = []
@@ -360,5 +335,6 @@ def _times(work: Callable[[], object], repeat: int) -> list[float]:
     return taken
 
 
-def _p95(taken: Sequence[float]) -> float:
+def p95(taken: Sequence[float]) -> float:
+    """Return the duration that one in twenty repetitions exceeds."""
     return sorted(taken)[int(0.95 * (len(taken) - 1))]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import Any, Protocol
 
 from tailrace.model.span import InstrumentationScope
-from tailrace.store.foreign import ForeignWriter
 from tailrace.store.foreign_span import StoredSpan
 
 SERVICES = ("gateway", "shop", "cart", "payment", "agent", "search")
@@ -19,6 +19,18 @@ _MS = 1_000_000
 Batch = dict[str, list[StoredSpan]]
 
 
+class Numbers(Protocol):
+    """Gives the numbers of resources and scopes, as a writer of spans does."""
+
+    def resource(self, attributes: dict[str, Any]) -> int:
+        """Return the number of a resource."""
+        ...
+
+    def scope(self, scope: InstrumentationScope) -> int:
+        """Return the number of a scope."""
+        ...
+
+
 class Shop:
     """Makes traces, one after the other in time.
 
@@ -28,7 +40,7 @@ class Shop:
         gap_ns: from the start of one trace to the next, on average.
     """
 
-    def __init__(self, writer: ForeignWriter, *, start_ns: int, gap_ns: int) -> None:
+    def __init__(self, writer: Numbers, *, start_ns: int, gap_ns: int) -> None:
         self._chance = random.Random(7)  # noqa: S311 - the same spans each time
         self._now = start_ns
         self._gap = gap_ns

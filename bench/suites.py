@@ -17,9 +17,11 @@ import limits
 import shapes
 from distributed import distributed
 from failures import failures
+from own_spans import spans
 from resume import resumes
 from row import Row, least, medians
 from search import searches
+from search_large import large_searches
 from tailrace import Flow
 from tailrace.flows.compile import compile_flow
 from tailrace.model import Durability, RunId
@@ -303,5 +305,9 @@ SUITES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "resume": resumes,
     "processes": processes,
     "search": searches,
+    "search_large": large_searches,
+    "spans": spans,
     "distributed": distributed,
 }
+LARGE = frozenset({"search_large"})
+"""Suites that take minutes by themselves: run only where they are named."""

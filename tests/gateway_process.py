@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import httpx
 
 import processes
-from tailrace.jetstream.link import Address, Link
+from tailrace.jetstream.address import Address
+from tailrace.jetstream.link import Link
 from tailrace.jetstream.names import Names
 from tailrace.jetstream.queue import JetStreamQueue
 from tailrace.jetstream.registry import JetStreamRegistry

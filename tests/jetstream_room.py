@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from jetstream_server import NatsServer
+from tailrace.jetstream.address import Address
 from tailrace.jetstream.answers import Refused
 from tailrace.jetstream.letters import JetStreamLetters
-from tailrace.jetstream.link import Address, Link
+from tailrace.jetstream.link import Link
 from tailrace.jetstream.names import Names
 from tailrace.jetstream.queue import JetStreamQueue
 from tailrace.jetstream.registry import JetStreamRegistry

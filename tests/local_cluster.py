@@ -102,10 +102,12 @@ class Cluster:
     def pid_of(self, part: str) -> int:
         return next(int(one["pid"]) for one in self.said["parts"] if one["name"] == part)
 
-    def run(self, *arguments: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, typed: str = "", seconds: float = 60
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command in the folder; it finds the server by itself."""
         more = {"PYTHONPATH": str(self.folder), "XDG_CONFIG_HOME": str(self.folder / "config")}
-        return processes.tailrace(self.folder, *arguments, more=more, seconds=seconds)
+        return processes.tailrace(self.folder, *arguments, typed=typed, more=more, seconds=seconds)
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """End it and return its exit code."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,7 @@ from tailrace.traceql.checked import (
     Step,
     Together,
 )
+from tailrace.traceql.evaluate.shown import fields_of
 from tailrace.traceql.names import INTRINSIC_TYPES
 from tailrace.traceql.tree import (
     AggregateName,
@@ -557,3 +558,40 @@ def naive(chain: Chain, spans: Iterable[Span]) -> list[tuple[str, list[Span], di
         for trace in read_traces(spans)
         for found in run(chain.stages, [Found(trace.spans, {})])
     ]
+
+
+def shown(chain: Chain, field: Field, one: Seen) -> Any:
+    """What a result tells of a span that a chain of filters has found.
+
+    Of events and links it is the first pair for which the last condition that reads any, and
+    that the span meets, holds; where there is none, the first one with the field.
+    """
+    known: dict[str, Any] = {}
+    events: list[SpanEvent | None] = list(one.span.events) or [None]
+    links: list[SpanLink | None] = list(one.span.links) or [None]
+    for condition in reversed(list(conditions(chain))):
+        read_here = fields_of(condition)
+        pairs = (Binding(event, link) for event in events for link in links)
+        met = next((pair for pair in pairs if value(condition, one, pair) is True), None)
+        if met is not None and any(map(is_of_event, read_here)) and met.event is not None:
+            known.setdefault("event", met.event)
+        if met is not None and any(map(is_of_link, read_here)) and met.link is not None:
+            known.setdefault("link", met.link)
+    event, link = known.get("event", FIRST), known.get("link", FIRST)
+    if is_of_event(field) and event is not FIRST:
+        return of_event(field, event, one.span)
+    if is_of_link(field) and link is not FIRST:
+        return of_link(field, link)
+    return read(field, one, Binding(FIRST, FIRST))
+
+
+def conditions(step: Any) -> Iterator[Operand]:
+    match step:
+        case Chain(stages):
+            for stage in stages:
+                yield from conditions(stage)
+        case Keep(condition):
+            yield condition
+        case Together(left, right) | Either(left, right) | Related(_, _, left, right):
+            yield from conditions(left)
+            yield from conditions(right)

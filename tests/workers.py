@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import processes
+from tailrace.jetstream.address import Address
 from tailrace.jetstream.letters import JetStreamLetters
-from tailrace.jetstream.link import Address, Link
+from tailrace.jetstream.link import Link
 from tailrace.jetstream.names import Names
 from tailrace.jetstream.queue import JetStreamQueue
 from tailrace.jetstream.registry import JetStreamRegistry
@@ -43,7 +44,7 @@ class Queue:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.link = Link(Address(urls=(url,)))
+        self.link = Link(Address(urls=tuple(url.split(","))))
         limits = Limits(ack_wait=ack_wait)
         self.queue = JetStreamQueue(self.link, self.names, limits)
         self.states = JetStreamStates(self.link, self.names, limits)

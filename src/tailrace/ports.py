@@ -6,14 +6,17 @@ Adapters: ``store`` (SQLite), ``testing`` (memory).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tailrace.model import AnyRecord, Recalled, RunId, RunSummary, Span, Trace
 from tailrace.model.event import Event, EventCounts, EventFilter
 from tailrace.model.failure import FailureFilter, FailureGroup, FailureSnapshot
+from tailrace.model.journal import Noted
 from tailrace.model.letter import DeadLetter, RecoveryAction, Redrive, RedriveBatch
-from tailrace.model.remote import CancelRequest, Job, RunState
 from tailrace.model.search import MetricsResult, SearchResult
+
+if TYPE_CHECKING:
+    from tailrace.model.remote import CancelRequest, Job, RunState
 
 
 class Journal(Protocol):
@@ -30,8 +33,8 @@ class Journal(Protocol):
         """
         ...
 
-    def note(self, record: AnyRecord) -> None:
-        """Take a record whose durability nothing waits for; thread-safe, never raises.
+    def note(self, record: Noted) -> None:
+        """Take what nothing waits for to be durable; thread-safe, never raises.
 
         It is written with the next append, and within 200 ms.
         """
@@ -331,12 +334,21 @@ class Delivery(Protocol):
         """Number of the message in the queue: the same each time that it is handed over."""
         ...
 
+    @property
+    def stored_ns(self) -> int:
+        """When the queue had the message, nanoseconds since the epoch; 0: that is not known."""
+        ...
+
     async def extend(self) -> None:
         """Keep it from being handed over again for another ack wait."""
         ...
 
     async def done(self) -> None:
         """Remove the message: the state of its run is terminal, or a dead letter is stored."""
+        ...
+
+    def done_soon(self) -> bool:
+        """Do so without waiting; False: that is not possible at the moment."""
         ...
 
     async def give_back(self, delay: float = 0.0) -> None:
@@ -402,6 +414,16 @@ class RunStates(Protocol):
 
         Raises:
             Conflict: another one is stored by now; nothing was written.
+        """
+        ...
+
+    def write_soon(
+        self, state: RunState, *, expected: int, told: Callable[[int | None], None]
+    ) -> bool:
+        """Begin to store a state, and return True; False: that is not possible at the moment.
+
+        Somebody is told the new sequence once it is stored. They are told None where it is not, or
+        where that is not known: ``write`` with the same state finds out, and does what is missing.
         """
         ...
 

@@ -113,7 +113,6 @@ def test_runs_of_other_tenants_are_not_there(gateway: GatewayProcess, backstage:
     listed = client.get("/runs?flow=tenants", headers=theirs).json()
     assert [one["run_id"] for one in listed] == [other]
     assert len(client.get("/runs?flow=tenants", headers=everybody).json()) == 2
-    assert client.get("/api/search?q={}", headers=mine).status_code == 403
     cancelled = client.post(f"/runs/{run_id}/cancel", json={"requested_by": "x"}, headers=mine)
     assert cancelled.json()["cancel_requested_by"] == f"api_key:{shown['api_key_id']}"
 
@@ -155,3 +154,74 @@ def test_a_key_of_the_older_server_is_good(gateway: GatewayProcess, backstage: B
     headers = {HEADER: f"pyoco_{record.key_id}.{secret}"}
     assert gateway.client.get("/runs", headers=headers).status_code == 200
     assert gateway.client.get("/runs", headers={HEADER: headers[HEADER] + "x"}).status_code == 403
+
+
+def span(trace_id: str, secret: str) -> dict[str, Any]:
+    """Return an export of one span."""
+    made = {
+        "traceId": trace_id,
+        "spanId": "00f067aa0ba902b7",
+        "name": f"span of {secret}",
+        "startTimeUnixNano": str(time.time_ns() - 1_000_000),
+        "endTimeUnixNano": str(time.time_ns()),
+        "attributes": [{"key": "secret", "value": {"stringValue": secret}}],
+    }
+    return {"resourceSpans": [{"scopeSpans": [{"spans": [made]}]}]}
+
+
+def test_spans_belong_to_the_tenant_of_the_key(
+    gateway: GatewayProcess, backstage: Backstage
+) -> None:
+    keys = {name: new_key(backstage, tenant_id=name) for name in ("spans-a", "spans-b")}
+    everybody = new_key(backstage, tenant_id=None, role="admin")
+    client = gateway.client
+    traces = {name: f"{number:032x}" for number, name in enumerate(keys, 0xABC)}
+    for name, headers in keys.items():
+        body = span(traces[name], name)
+        assert client.post("/v1/traces", json=body, headers=headers).status_code == 200
+
+    def found(headers: dict[str, str]) -> set[str]:
+        query = {"q": '{ span.secret =~ "spans-.*" }'}
+        answer = client.get("/api/search", params=query, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return {one["trace_id"] for one in answer.json()["traces"]}
+
+    wait_until(lambda: found(everybody) == set(traces.values()), "both exports are in the index")
+    for name, headers in keys.items():
+        assert found(headers) == {traces[name]}
+        listed = client.get("/api/traces", headers=headers).json()["items"]
+        assert {one["run_id"] for one in listed} == {traces[name]}
+        metrics = {"q": "{ } | count_over_time() by (span.secret)", "instant": "true"}
+        answer = client.get("/api/metrics/query_range", params=metrics, headers=headers).json()
+        assert answer["inspected_spans"] == 1
+        assert name in str(answer["series"])
+        assert len(answer["series"]) == 1
+        for other, trace_id in traces.items():
+            status = client.get(f"/api/traces/{trace_id}", headers=headers).status_code
+            assert status == (200 if other == name else 404)
+    intruding = span(traces["spans-b"], "spans-a")
+    intruding["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["spanId"] = "11f067aa0ba902b7"
+    last = span(f"{0xDEF:032x}", "spans-a")
+    for body in (intruding, last):
+        assert client.post("/v1/traces", json=body, headers=keys["spans-a"]).status_code == 200
+    wait_until(lambda: f"{0xDEF:032x}" in found(keys["spans-a"]), "what came last is in the index")
+    assert found(keys["spans-b"]) == {traces["spans-b"]}
+    shown = client.get(f"/api/traces/{traces['spans-b']}", headers=keys["spans-b"]).json()
+    assert [one["attributes"]["secret"] for one in shown["spans"]] == ["spans-b"]
+
+
+def test_a_tenant_hears_of_its_own_spans_only(
+    gateway: GatewayProcess, backstage: Backstage
+) -> None:
+    mine, theirs = (new_key(backstage, tenant_id=name) for name in ("tail-a", "tail-b"))
+    client = gateway.client
+    path = "/api/traces/tail"
+    with client.stream("GET", path, params={"timeout_sec": 30}, headers=mine) as answer:
+        lines = answer.iter_lines()
+        assert next(line for line in lines if line.startswith("event:")) == "event: heartbeat"
+        for headers, number, secret in ((theirs, 0xB0, "tail-b"), (mine, 0xA0, "tail-a")):
+            body = span(f"{number:032x}", secret)
+            assert client.post("/v1/traces", json=body, headers=headers).status_code == 200
+        said = next(line for line in lines if line.startswith("data:") and "items" in line)
+    assert "span of tail-a" in said
+    assert "tail-b" not in said

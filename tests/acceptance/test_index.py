@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -17,6 +18,8 @@ from tailrace.gateway.index import SqliteRunIndex
 from tailrace.gateway.indexing import RunFilter
 from tailrace.jetstream.resources import ensure
 from tailrace.model import (
+    FailureOrigin,
+    FailureRecord,
     NodeFinished,
     NodeStarted,
     NodeState,
@@ -28,10 +31,11 @@ from tailrace.model import (
     Span,
     SpanType,
 )
+from tailrace.model.decision import GroupDecision
 from tailrace.model.failure import FailureFilter
 from tailrace.model.ids import SpanId
 from tailrace.model.remote import CancelRequest, Job, RunState, StoredLetter
-from tailrace.store import SqliteDeadLetters, SqliteTraceReader
+from tailrace.store import SqliteDeadLetters, SqliteFailureLog, SqliteTraceReader
 from tailrace.store.remote import ListFilter, RemoteReader
 from tailrace.tracing.otlp import encode_export
 from tailrace.tracing.wire import encode
@@ -317,5 +321,66 @@ def test_runs_that_expired_or_lost_their_message_are_let_go(
             assert await index.tidy_once(later) == 2
         assert statuses(path) == {new_job(3).run_id: "PENDING"}
         assert lists(path)[-1] == {("PENDING", "etl"): 1}
+
+    in_room(nats_server, nats_prefix, body)
+
+
+def failing_journal(run_id: str) -> bytes:
+    at = int(run_id, 16) * STEP
+    failure = FailureRecord(
+        "ValueError",
+        "no good",
+        "permanent",
+        fingerprint="v1:" + "a" * 32,
+        failure_id=f"F-{int(run_id, 16):026d}",
+        captured_ns=at + 2,
+        origin=FailureOrigin(("flow:etl", "node:load", "task:1"), "load", "m:load", 3, 1, 1),
+        given_up="permanent",
+    )
+    return encode([
+        RunStarted(
+            RunId(run_id), "etl", "h", "m:etl", at, {}, "http", 99,
+            attributes={"worker.id": "w1"}, code_version="sha256:1",
+        ),
+        ShapeDeclared(1, "m:load", {}),
+        NodeStarted(2, 3, 1, 1, "load", "", at + 1, {}),
+        NodeFinished(2, 3, NodeState.FAILED, at + 2, "load", failure=failure),
+        RunFinished(at + 3, RunStatus.FAILED, failure, "load"),
+    ])  # fmt: skip
+
+
+def group_states(path: Path) -> list[tuple[str, str]]:
+    with closing(SqliteFailureLog(path)) as log:
+        found = log.groups(FailureFilter(), limit=9)
+    return [(group.state, group.resolved_version) for group in found]
+
+
+def test_what_is_decided_about_a_group_on_one_gateway_holds_on_all_and_in_those_to_come(
+    nats_server: NatsServer, nats_prefix: str, tmp_path: Path
+) -> None:
+    a, b, c = (tmp_path / f"{name}.db" for name in "abc")
+    resolved = ("resolved", "sha256:1")
+
+    async def body(room: Room) -> None:
+        job = new_job(1)
+        state = RunState(job=job, status="FAILED", worker_id="w1", claims=1, batches=1)
+        journaled = replace(state, journal=(failing_journal(job.run_id),))
+        async with indexing(room, a) as mine, indexing(room, b):
+            await room.queue.submit(job)
+            await room.states.write(journaled, expected=0)
+            await holds(lambda: group_states(b), [("open", "")], "the group is there")
+            decision = GroupDecision(
+                fp_site="v1:" + "a" * 32,
+                state="resolved",
+                at_ns=time.time_ns(),
+                resolved_version="sha256:1",
+            )
+            await mine.decide(replace(decision, state="ignored"))
+            await mine.decide(decision)
+            await holds(lambda: group_states(a), [resolved], "who decides knows at once")
+            await holds(lambda: group_states(b), [resolved], "the other one knows soon")
+            await room.link.store(room.names.decision("=", "rubbish"), b"\xc1")
+        async with indexing(room, c):
+            await holds(lambda: group_states(c), [resolved], "a new one knows, too")
 
     in_room(nats_server, nats_prefix, body)

@@ -101,6 +101,36 @@ def test_run_remote_gives_what_a_local_run_gives(up: Cluster) -> None:
     assert keys <= set(json.loads(done.stdout))
 
 
+GIVER = """
+from tailrace import Flow, task
+
+VALUES = {
+    "zero": 0, "no": False, "nothing": None, "long": 2**80, "large": ["x" * 1000] * 1000,
+    "nested": {"a": [1, None, {"b": 2.5}]}, "set": {1, 2}, "odd": object(),
+}
+
+
+@task
+def give(what: str):
+    return VALUES[what]
+
+
+flow = Flow("give", give)
+"""
+
+
+def test_what_a_flow_returns_there_is_what_it_returns_here(tmp_path: Path) -> None:
+    (tmp_path / "giver.py").write_text(GIVER)
+    kinds = ("zero", "no", "nothing", "long", "large", "nested", "set", "odd")
+    with cluster(tmp_path, "--flows", "giver:flow") as running:
+        for kind in kinds:
+            what = f"what={kind}"
+            here = running.run("run", "giver.py", "-p", what, "--tracer", "none", "--no-diary")
+            there = running.run("submit", "give", "-p", what, "--watch")
+            assert there.returncode == here.returncode == 0, there.stderr
+            assert there.stdout == here.stdout, kind
+
+
 def test_run_remote_that_fails_exits_1_with_a_report(up: Cluster) -> None:
     done = up.run("run", "broken", "--remote", "--report-path", "why.md")
     assert done.returncode == 1

@@ -70,6 +70,12 @@ def talks(ctx: Context):
         ctx.progress(1, 2)
     return 1
 
+@task
+def step(item):
+    note("steps", item)
+    time.sleep(0.02)
+
+steps = Flow("steps", foreach("params.items", item="item", name="loop")(step))
 single = Flow("single", one)
 chain = Flow("chain", one >> two)
 bad = Flow("bad", one >> boom)
@@ -100,7 +106,7 @@ def test_a_run_is_executed_with_its_state_its_records_and_its_trace(site: Cluste
     assert root.attributes["tailrace.delivery"] == 1
     assert root.attributes["tailrace.queue.wait_ns"] >= 0
     assert [span.name for span in trace.spans] == [
-        "run chain", "queue", "node one", "attempt one", "node two", "attempt two",
+        "run chain", "accept", "queue", "node one", "attempt one", "node two", "attempt two",
     ]  # fmt: skip
     wait_until(lambda: not site.queue.waiting(), "the queue is empty")
 
@@ -185,6 +191,13 @@ def test_a_workflow_that_comes_with_the_run_may_use_allowed_modules(site: Cluste
     assert (state.status, state.output) == ("COMPLETED", 9)
 
 
+def test_tasks_of_a_workflow_that_its_graph_does_not_reach_are_not_run(site: Cluster) -> None:
+    site.start("w1", "--allow-modules", "flows")
+    text = "tasks: {a: {callable: 'flows:one'}, b: {callable: 'flows:boom'}}\nflow: {graph: a}\n"
+    state = site.queue.ended(site.queue.submit("mine", workflow_yaml=text))
+    assert (state.status, state.tasks) == ("COMPLETED", {"a": "SUCCEEDED"})
+
+
 def test_an_output_of_ten_megabytes_is_kept_and_passed_on(site: Cluster) -> None:
     site.start("w1")
     run_id = site.queue.submit("large")
@@ -216,6 +229,17 @@ def test_a_running_run_stops_cooperatively(site: Cluster) -> None:
     assert state.cancel_requested_by == "tests"
     assert site.lines("done") == []
     assert site.queue.ended(site.queue.submit("single")).status == "COMPLETED"
+
+
+def test_a_run_of_many_short_tasks_is_cancelled_wherever_it_is(site: Cluster) -> None:
+    site.start("w1", "--concurrency", "4")
+    runs = [site.queue.submit("steps", params={"items": list(range(300))}) for _ in range(4)]
+    for number, run_id in enumerate(runs):
+        wait_until(lambda least=20 * number: len(site.lines("steps")) > least, "steps are taken")  # type: ignore[misc]
+        site.queue.cancel(run_id)
+    states = [site.queue.ended(run_id) for run_id in runs]
+    assert [state.status for state in states] == ["CANCELLED"] * 4
+    assert len(site.lines("steps")) < 600
 
 
 def test_a_task_that_does_not_listen_is_broken_off_after_the_grace_time(site: Cluster) -> None:

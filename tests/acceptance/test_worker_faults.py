@@ -7,11 +7,13 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+from effort import times
 from jetstream_server import NatsServer
 from tailrace.model import NodeState
 from tailrace.model.journal import NodeFinished
@@ -73,6 +75,25 @@ def spins():
     note("begun", os.getpid())
     sum(range(10 ** 12))  # in C, with the interpreter's lock held
 
+@task
+def numbers():
+    return list(range(300))
+
+@task
+def counts(item, ctx: Context):
+    note("counted", item)
+    for number in range(50):
+        ctx.log.warning("line %d of %d", number, item)
+    return item
+
+@task
+def heavy(item):
+    note("heavy", item)
+    return os.urandom(200_000)
+
+weighty = Flow("weighty", numbers >> foreach("results.numbers", item="item", name="loop")(heavy))
+steady = Flow("steady", numbers >> foreach("results.numbers", item="item", name="loop",
+                                           concurrency=4)(counts))
 many = Flow("many", begin >> foreach("results.begin", item="item", name="loop")(each)
             >> (left & right) >> end)
 long = Flow("long", begin >> waits)
@@ -102,11 +123,15 @@ def test_killed_at_random_instants_workers_lose_nothing_and_finish_no_node_twice
     site: Cluster,
 ) -> None:
     random.seed(7)
-    runs = [site.queue.submit("many") for _ in range(12)]
-    numbers = iter(range(100))
+    kills = times(6)
+    runs: list[str] = []
+    numbers = count()
     workers = [site.start(f"w{next(numbers)}", "--concurrency", "2") for _ in range(2)]
-    for _ in range(6):
-        time.sleep(random.uniform(0.05, 0.4))  # the instant is what is random here
+    for _ in range(kills):
+        begun = len(site.lines("effects"))
+        runs += [site.queue.submit("many") for _ in range(6)]
+        wait_until(lambda least=begun: len(site.lines("effects")) > least, "runs are under way")  # type: ignore[misc]
+        time.sleep(random.uniform(0, 0.15))  # the instant is what is random here
         victim = workers.pop(0)
         victim.kill()
         victim.wait(20)
@@ -120,7 +145,8 @@ def test_killed_at_random_instants_workers_lose_nothing_and_finish_no_node_twice
         assert all(span.end_ns is not None for span in site.queue.trace(run_id).spans)
     assert crashes > 0
     keys = Counter(line.split()[1] for line in site.lines("effects"))
-    assert sum(count - 1 for count in keys.values()) <= 2 * 6 * 2  # what was under way, no more
+    again = sum(number - 1 for number in keys.values())
+    assert again <= 2 * kills * 2  # what was under way, no more
 
 
 def test_a_killed_worker_is_replaced_within_the_ack_wait_and_two_seconds(site: Cluster) -> None:
@@ -228,6 +254,59 @@ def test_what_a_killed_worker_has_spooled_is_shipped_by_the_next_one(
         assert state.status == "COMPLETED"
         assert len(site.lines("begun")) == 1
         assert finished_twice(site, run_id) == []
+
+
+def test_killed_while_its_server_is_away_a_worker_repeats_nothing_that_was_stored(
+    tmp_path: Path, own_nats_server: NatsServer, nats_prefix: str
+) -> None:
+    with cluster(tmp_path, own_nats_server.url, nats_prefix, FLOWS, ack_wait=3) as site:
+        first = site.start("w1")
+        run_id = site.queue.submit("steady")
+        wait_until(lambda: len(counted(site, run_id)) > 20, "some nodes have finished")
+        before = counted(site, run_id)
+        own_nats_server.kill()
+        spool = tmp_path / ".tailrace" / "spool" / "w1"
+        wait_until(lambda: list(spool.glob("*")), "what is behind the write is on disk")
+        first.kill()
+        first.wait(20)
+        own_nats_server.start()
+        site.start("w1")
+        assert site.queue.ended(run_id, seconds=60).status == "COMPLETED"
+        after = Counter(counted(site, run_id))
+        assert after == Counter(str(number) for number in range(300))
+        runs = Counter(site.lines("counted"))
+        assert {item: runs[item] for item in before} == dict.fromkeys(before, 1)
+
+
+def counted(site: Cluster, run_id: str) -> list[str]:
+    """Return the items whose node has finished, as the journal says."""
+    return [
+        (record.output or b"").decode()
+        for record in site.queue.records(run_id)
+        if isinstance(record, NodeFinished) and record.path.endswith("counts")
+    ]
+
+
+def test_a_run_waits_until_there_is_room_on_the_disk_of_its_server(
+    make_disk: Callable[[int], Path], tmp_path: Path
+) -> None:
+    server = NatsServer(make_disk(64) / "nats")
+    ballast = server.folder / "ballast"
+    server.start()
+    ballast.write_bytes(b"x" * 40_000_000)
+    try:
+        with cluster(tmp_path, server.url, "p", FLOWS, ack_wait=20) as site:
+            site.start("w1")
+            run_id = site.queue.submit("weighty")
+            wait_until(lambda: "waits for NATS" in site.said("w1"), "the disk is full")
+            ballast.unlink()
+            server.restart()
+            wait_until(lambda: len(site.lines("heavy")) > 150, "the run goes on")
+            state = site.queue.state(run_id)
+            assert state is not None
+            assert (state.status, state.claims) == ("RUNNING", 1)
+    finally:
+        server.kill()
 
 
 def test_a_worker_whose_clock_is_two_hours_ahead_harms_nobody(site: Cluster) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from jetstream_server import NatsServer
 from tailrace.errors import Conflict, NotFound
-from tailrace.jetstream.link import Address, Link
+from tailrace.jetstream.address import Address
+from tailrace.jetstream.link import Link
 from tailrace.jetstream.names import Names
 from tailrace.jetstream.queue import JetStreamQueue
 from tailrace.jetstream.resources import Limits, ensure

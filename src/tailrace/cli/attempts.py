@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,7 +13,7 @@ from tailrace.cli.database import open_reader
 from tailrace.cli.failure_rows import CATEGORY_STYLES, error_text, kind_text
 from tailrace.cli.group import command
 from tailrace.cli.listing import FORMATS, counted, show_listing
-from tailrace.cli.options import db_option, format_option
+from tailrace.cli.options import Store, format_option, store_option
 from tailrace.cli.stores import failure_log
 from tailrace.cli.table_text import Cell, Column
 from tailrace.cli.trace_rows import error_type
@@ -54,9 +53,9 @@ class Attempt(Struct, frozen=True, kw_only=True):
 @command()
 @click.argument("run_id", metavar="RUN", default="@last-failed")
 @click.option("--node", help="Only of this node: its name, or its path in loops.")
-@db_option
+@store_option
 @format_option(*FORMATS)
-def list_attempts(run_id: str, *, node: str | None, db: Path | None, output: str) -> int:
+def list_attempts(run_id: str, *, node: str | None, db: Store, output: str) -> int:
     """List every attempt of a run in the order they began (the last failed run by default).
 
     \b

@@ -37,6 +37,8 @@ def add_context(name: str, server: str, api_key: str, api_key_header: str, *, us
     if not name.strip() or name != name.strip():
         raise click.UsageError("a context has a name without spaces around it")
     key = sys.stdin.readline().strip() if api_key == "-" else api_key
+    if api_key == "-" and not key:
+        raise click.UsageError("standard input has no line with a key")
     file = saved.contexts_file()
     context = saved.Context(server=checked(server), api_key=key, api_key_header=api_key_header)
     changed = saved.load_contexts(file).with_context(name, context)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tailrace.cli.options import Store
+    from tailrace.client.traces import RemoteTraces
     from tailrace.store import SqliteTraceReader
 
 _INDEX = "index.db"
@@ -35,15 +37,34 @@ def database_to_read(db: Path | None) -> Path:
         raise StoreError(
             f"there is no store {path}",
             code="TR501",
-            hint=f"traces of `tailrace up` are in --db {index}; `tailrace runs` asks its server,"
-            " as does dlq with --server",
+            hint=f"traces of `tailrace up` are in --db {index}; --server URL asks its server, as"
+            " `tailrace runs` does",
             details={"path": str(path)},
         )
     return path
 
 
 @contextmanager
-def open_reader(db: Path | None) -> Iterator[SqliteTraceReader]:
+def open_reader(db: Store) -> Iterator[SqliteTraceReader | RemoteTraces]:
+    """Open the database, or the traces of a server, for reading.
+
+    Raises:
+        StoreError: there is none (TR501), or it cannot be read.
+        TransportError: the server does not answer.
+    """
+    if not isinstance(db, Path | None):
+        from tailrace.cli.remote import open_client  # noqa: PLC0415 - most ask a database
+        from tailrace.client.traces import RemoteTraces  # noqa: PLC0415 - likewise
+
+        with RemoteTraces(open_client(db)) as traces:
+            yield traces
+        return
+    with open_local(db) as reader:
+        yield reader
+
+
+@contextmanager
+def open_local(db: Path | None) -> Iterator[SqliteTraceReader]:
     """Open the database for reading.
 
     Raises:

@@ -19,7 +19,7 @@ from tailrace.cli.listing import DATA, FORMATS, counted, say, show_facts, show_o
 from tailrace.cli.options import db_option, format_option
 from tailrace.cli.output_file import open_output, output_option, write_lines
 from tailrace.cli.session import current_session, finish
-from tailrace.cli.stores import event_log, failure_log
+from tailrace.cli.stores import event_log, local_failures
 from tailrace.model.event import EventFilter
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def export_events(
             compat=compat or "",
             zone=zone,
             dead_letters=letters,
-            stacks=failure_log(db) if with_stacks else None,
+            stacks=local_failures(db) if with_stacks else None,
         )
     say(f"{counted(count, 'event')} written")
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tailrace.cli.listing import counted
-from tailrace.cli.searching import open_search
+from tailrace.cli.searching import open_local_search
 from tailrace.cli.width import clean
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def explain(query: CheckedQuery, db: Path | None) -> Explanation:
     Raises:
         StoreError: there is none (TR501), or it cannot be read.
     """
-    with open_search(db) as store:
+    with open_local_search(db) as store:
         return store.explain(query)
 
 

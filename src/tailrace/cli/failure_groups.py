@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -23,10 +22,10 @@ from tailrace.cli.filters import GAVE_UP, filter_options
 from tailrace.cli.group import command
 from tailrace.cli.listing import FORMATS, counted, say, show_listing, show_one
 from tailrace.cli.newest import LAST, find_failure
-from tailrace.cli.options import db_option, format_option
+from tailrace.cli.options import Store, format_option, store_option
 from tailrace.cli.session import current_session
 from tailrace.cli.sparkline import sparkline
-from tailrace.cli.stores import failure_log
+from tailrace.cli.stores import Failures, failure_log
 from tailrace.cli.struct_json import failure_to_dict, struct_to_dict
 from tailrace.cli.table_text import escape_markdown, render_markdown, render_pairs, render_table
 from tailrace.cli.terminal import Terminal
@@ -34,9 +33,9 @@ from tailrace.cli.trend import trends
 from tailrace.cli.width import clean
 from tailrace.errors import NotFound
 from tailrace.model.failure import FailureFilter, FailureGroup, FailureSnapshot, GroupState
-from tailrace.ports import FailureLog
 
 if TYPE_CHECKING:
+    from tailrace.client.failures import Groups
     from tailrace.store.survey import Survey
 
 _STATES = [state.value for state in GroupState]
@@ -61,10 +60,10 @@ _EVERY = 1_000_000
     show_default=True,
     help="Groups to show: one screen.",
 )
-@db_option
+@store_option
 @format_option(*FORMATS)
 def list_groups(
-    wanted: FailureFilter, *, states: tuple[str, ...], limit: int, db: Path | None, output: str
+    wanted: FailureFilter, *, states: tuple[str, ...], limit: int, db: Store, output: str
 ) -> int:
     """Show what hurts most: groups of failures, most failures first.
 
@@ -101,7 +100,7 @@ def list_groups(
     return 0
 
 
-def _footer(survey: Survey, names: Mapping[str, str]) -> str:
+def _footer(survey: Survey | Groups, names: Mapping[str, str]) -> str:
     groups, every = survey.groups, survey.matching
     if not groups:
         return "no groups match: nothing of this kind failed in this time"
@@ -114,9 +113,9 @@ def _footer(survey: Survey, names: Mapping[str, str]) -> str:
 
 @command()
 @click.argument("fingerprint", metavar="FP")
-@db_option
+@store_option
 @format_option(*FORMATS)
-def show_group(fingerprint: str, *, db: Path | None, output: str) -> int:
+def show_group(fingerprint: str, *, db: Store, output: str) -> int:
     """Show one group and its newest failures.
 
     FP is a fingerprint, or its beginning (v1: may be left out), or @last.
@@ -143,7 +142,7 @@ def show_group(fingerprint: str, *, db: Path | None, output: str) -> int:
     return 0
 
 
-def find_group(log: FailureLog, fingerprint: str) -> FailureGroup:
+def find_group(log: Failures, fingerprint: str) -> FailureGroup:
     """Return the one group whose fingerprint begins so, or that of the newest failure.
 
     Raises:

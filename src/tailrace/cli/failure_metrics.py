@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from tailrace.cli.group import command
 from tailrace.cli.listing import FORMATS, show_facts
-from tailrace.cli.options import db_option, format_option
+from tailrace.cli.options import Store, format_option, store_option
 from tailrace.cli.session import current_session
 from tailrace.cli.stores import failure_log
 from tailrace.failures.telemetry.prometheus import Family, Sample, prometheus_text
@@ -45,9 +44,9 @@ _FAMILIES = (
 
 
 @command()
-@db_option
+@store_option
 @format_option(*FORMATS)
-def metrics(db: Path | None, output: str) -> int:
+def metrics(db: Store, output: str) -> int:
     """Show counts of the store as numbers, zeros included.
 
     \b
@@ -66,8 +65,8 @@ def metrics(db: Path | None, output: str) -> int:
 
 
 @command()
-@db_option
-def prometheus(db: Path | None) -> int:
+@store_option
+def prometheus(db: Store) -> int:
     """Show counts of the store in Prometheus' text format: for a textfile collector.
 
     All are gauges: a purge lowers them. Labels are bounded; there is none per message or node.

@@ -15,9 +15,9 @@ from tailrace.cli.group import command
 from tailrace.cli.json_text import pretty
 from tailrace.cli.letter_rows import LETTER_COLUMNS, letter_row
 from tailrace.cli.letters import ALL
-from tailrace.cli.options import db_option
+from tailrace.cli.options import Store, store_option
 from tailrace.cli.output_file import output_option, write_lines
-from tailrace.cli.stores import dead_letters, failure_log
+from tailrace.cli.stores import failure_log, letters_of
 from tailrace.cli.struct_json import failure_to_dict, struct_to_dict
 from tailrace.cli.table_text import render_markdown
 from tailrace.model.failure import FailureFilter, FailureGroup, FailureSnapshot
@@ -41,9 +41,9 @@ from tailrace.model.letter import DeadLetter
     show_default=True,
     help="Failures and groups to write; counts are of all.",
 )
-@db_option
+@store_option
 def write_report(
-    wanted: FailureFilter, *, path: Path | None, output: str | None, limit: int, db: Path | None
+    wanted: FailureFilter, *, path: Path | None, output: str | None, limit: int, db: Store
 ) -> int:
     """Write a report: exact counts, groups, the newest failures, open letters.
 
@@ -55,7 +55,7 @@ def write_report(
     counts = log.counts(wanted)
     groups = log.groups(wanted, limit=limit)
     failures = log.failures(wanted, limit=limit)
-    letters = dead_letters(db).letters(wanted, limit=ALL)
+    letters = letters_of(db).letters(wanted, limit=ALL)
     chosen = output or ("markdown" if path is not None and path.suffix == ".md" else "json")
     if chosen == "markdown":
         write_lines(_markdown(groups, failures, letters), path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,9 +14,9 @@ from tailrace.cli.group import command
 from tailrace.cli.hop_rows import HOP_COLUMNS, hop_row
 from tailrace.cli.listing import FORMATS, counted, show_one
 from tailrace.cli.newest import find_failure
-from tailrace.cli.options import db_option, format_option
+from tailrace.cli.options import Store, format_option, store_option
 from tailrace.cli.session import current_session
-from tailrace.cli.stores import dead_letters, failure_log, redrive_log
+from tailrace.cli.stores import Failures, Letters, failure_log, letters_of, redrives_of
 from tailrace.cli.struct_json import failure_to_dict, struct_to_dict
 from tailrace.cli.table_text import escape_markdown, render_markdown, render_table
 from tailrace.cli.terminal import Terminal
@@ -25,7 +24,6 @@ from tailrace.cli.width import clean
 from tailrace.errors import NotFound
 from tailrace.model.failure import Disposition, FailureFilter, FailureSnapshot
 from tailrace.model.letter import DeadLetter, LetterState, Redrive
-from tailrace.ports import DeadLetters, FailureLog
 
 _LETTER = "DL-"
 
@@ -40,9 +38,9 @@ class Chapter(Struct, frozen=True, kw_only=True):
 
 @command()
 @click.argument("subject", metavar="ID")
-@db_option
+@store_option
 @format_option(*FORMATS)
-def trail(subject: str, *, db: Path | None, output: str) -> int:
+def trail(subject: str, *, db: Store, output: str) -> int:
     """Show the way of a failure from scope to scope, over all redrives of its work.
 
     ID is a failure's or a dead letter's, or its beginning, or @last.
@@ -51,9 +49,9 @@ def trail(subject: str, *, db: Path | None, output: str) -> int:
       tailrace failures trail F-01KAHV6X3Q8Z
       tailrace failures trail DL-01KAHV6X3Q8Z
     """  # noqa: D301 - \b is click's mark for lines to keep
-    log, letters = failure_log(db), dead_letters(db)
+    log, letters = failure_log(db), letters_of(db)
     letter, failure = _subject(subject, log, letters)
-    redrives = redrive_log(db).redrives(dl_id=letter.dl_id) if letter else []
+    redrives = redrives_of(db).redrives(dl_id=letter.dl_id) if letter else []
     chapters = _chapters(log, letter, redrives, failure)
     terminal = current_session().out
     show_one(
@@ -66,7 +64,7 @@ def trail(subject: str, *, db: Path | None, output: str) -> int:
 
 
 def _subject(
-    subject: str, log: FailureLog, letters: DeadLetters
+    subject: str, log: Failures, letters: Letters
 ) -> tuple[DeadLetter | None, FailureSnapshot | None]:
     """Return the letter meant and the failure meant, each where there is one."""
     if subject.upper().startswith(_LETTER):
@@ -82,7 +80,7 @@ def _subject(
     return _letter_of(failure, letters), failure
 
 
-def _letter_of(failure: FailureSnapshot, letters: DeadLetters) -> DeadLetter | None:
+def _letter_of(failure: FailureSnapshot, letters: Letters) -> DeadLetter | None:
     """Return the letter this failure ended in, or whose earlier run it ended."""
     for state in LetterState if failure.run_id else ():
         wanted = FailureFilter(state=state.value, run=failure.run_id)
@@ -93,7 +91,7 @@ def _letter_of(failure: FailureSnapshot, letters: DeadLetters) -> DeadLetter | N
 
 
 def _chapters(
-    log: FailureLog,
+    log: Failures,
     letter: DeadLetter | None,
     redrives: Sequence[Redrive],
     failure: FailureSnapshot | None,
@@ -113,7 +111,7 @@ def _chapters(
     return chapters
 
 
-def _ends(log: FailureLog, run_id: str) -> list[FailureSnapshot]:
+def _ends(log: Failures, run_id: str) -> list[FailureSnapshot]:
     wanted = FailureFilter(run=run_id, state=Disposition.TERMINAL.value)
     return log.failures(wanted, limit=10)[::-1]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import click
 
@@ -14,9 +13,9 @@ from tailrace.cli.group import command
 from tailrace.cli.json_text import compact, pretty
 from tailrace.cli.listing import FORMATS, counted, say, show_listing, show_one
 from tailrace.cli.newest import find_failure
-from tailrace.cli.options import db_option, format_option, limit_option
+from tailrace.cli.options import Store, format_option, limit_option, store_option
 from tailrace.cli.session import current_session, finish
-from tailrace.cli.stores import dead_letters, failure_log
+from tailrace.cli.stores import failure_log, letters_of
 from tailrace.cli.struct_json import failure_to_dict
 from tailrace.cli.table_text import Column, render_markdown, render_pairs
 from tailrace.model.failure import Disposition, FailureFilter
@@ -43,9 +42,9 @@ fail_if_option = click.option(
 @command()
 @filter_options(gave_up=GAVE_UP)
 @fail_if_option
-@db_option
+@store_option
 @format_option(*FORMATS)
-def status(wanted: FailureFilter, *, fail_if: bool, db: Path | None, output: str) -> int:
+def status(wanted: FailureFilter, *, fail_if: bool, db: Store, output: str) -> int:
     """Show exact counts of failures, groups and dead letters.
 
     \b
@@ -100,10 +99,10 @@ def _pairs(counts: Counts) -> Iterator[tuple[str, str]]:
 @filter_options(states=[one.value for one in Disposition], gave_up=GAVE_UP)
 @fail_if_option
 @limit_option
-@db_option
+@store_option
 @format_option(*FORMATS)
 def list_failures(
-    wanted: FailureFilter, *, fail_if: bool, limit: int, db: Path | None, output: str
+    wanted: FailureFilter, *, fail_if: bool, limit: int, db: Store, output: str
 ) -> int:
     """List failures, newest first. ``--state`` says how they ended.
 
@@ -133,9 +132,9 @@ def list_failures(
 @command()
 @click.argument("failure_id", metavar="ID")
 @click.option("--with-stack", is_flag=True, help="Show all frames, not only your own code's.")
-@db_option
+@store_option
 @format_option(*FORMATS)
-def show_failure(failure_id: str, *, with_stack: bool, db: Path | None, output: str) -> int:
+def show_failure(failure_id: str, *, with_stack: bool, db: Store, output: str) -> int:
     """Show one failure: verdict, causes, stack, the way it went, what to do.
 
     ID is a failure's, or its beginning (F- may be left out), or @last.
@@ -146,7 +145,7 @@ def show_failure(failure_id: str, *, with_stack: bool, db: Path | None, output: 
       tailrace failures show F-01KAHV6X3Q8Z --format json
     """  # noqa: D301 - \b is click's mark for lines to keep
     failure = find_failure(failure_log(db), failure_id)
-    letters = dead_letters(db).letters(FailureFilter(run=failure.run_id)) if failure.run_id else []
+    letters = letters_of(db).letters(FailureFilter(run=failure.run_id)) if failure.run_id else []
     terminal = current_session().out
     show_one(
         output,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
-from tailrace.cli.options import instant
+from tailrace.cli.options import Store, instant, store_meant
 from tailrace.model.failure import FailureClass, FailureFilter
 from tailrace.model.letter import LetterReason
 from tailrace.model.states import ErrorCategory
@@ -56,7 +55,7 @@ def filter_options(
             fields = {field: given.pop(name, None) for name, field in _FIELDS.items()}
             fields = {name: value for name, value in fields.items() if value is not None}
             wanted = FailureFilter(**fields)
-            return function(wanted=_with_whole_run_id(wanted, given["db"]), **given)
+            return function(wanted=_with_whole_run_id(wanted, _store(given)), **given)
 
         shown: Callable[..., int] = filled
         options = [*_kind_options(), *_place_options(since), *_state_options(states, gave_up)]
@@ -65,6 +64,10 @@ def filter_options(
         return shown
 
     return decorate
+
+
+def _store(given: Mapping[str, Any]) -> Store:
+    return store_meant(given.get("db"), given.get("server"), given.get("context"))
 
 
 Option = Callable[[F], F]
@@ -128,7 +131,7 @@ def _choice(values: type[ErrorCategory | FailureClass | LetterReason]) -> click.
     return click.Choice([one.value for one in values], case_sensitive=False)
 
 
-def _with_whole_run_id(wanted: FailureFilter, db: Path | None) -> FailureFilter:
+def _with_whole_run_id(wanted: FailureFilter, db: Store) -> FailureFilter:
     """Return the filter with the beginning of a run id, or ``@last``, replaced by the run's id."""
     if not wanted.run or len(wanted.run) == _RUN_ID_DIGITS:
         return wanted

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,11 +12,10 @@ from tailrace.cli.actor import actor_option
 from tailrace.cli.group import command
 from tailrace.cli.listing import FORMATS, show_one
 from tailrace.cli.newest import LAST, find_failure
-from tailrace.cli.options import db_option, format_option, seconds
-from tailrace.cli.stores import failure_log
+from tailrace.cli.options import Store, format_option, seconds, store_option
+from tailrace.cli.stores import Failures, failure_log
 from tailrace.cli.struct_json import struct_to_dict
 from tailrace.model.failure import FailureGroup
-from tailrace.ports import FailureLog
 
 _NS = 1_000_000_000
 
@@ -26,7 +24,7 @@ def _group_change(function: Callable[..., int]) -> click.Command:
     decorated: Any = function
     for option in (
         format_option(*FORMATS),
-        db_option,
+        store_option,
         actor_option,
         click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit trail."),
     ):
@@ -43,7 +41,7 @@ def _told(groups: Sequence[FailureGroup], output: str) -> int:
     return 0
 
 
-def named(log: FailureLog, fingerprints: Sequence[str]) -> list[str]:
+def named(log: Failures, fingerprints: Sequence[str]) -> list[str]:
     """Return the fingerprints; for ``@last`` that of the newest failure."""
     return [find_failure(log, one).fp_site if one == LAST else one for one in fingerprints]
 
@@ -54,7 +52,7 @@ _fingerprints = click.argument("fingerprints", metavar="FP", nargs=-1, required=
 @_group_change
 @_fingerprints
 def resolve(
-    fingerprints: tuple[str, ...], *, reason: str, actor: str, db: Path | None, output: str
+    fingerprints: tuple[str, ...], *, reason: str, actor: str, db: Store, output: str
 ) -> int:
     """Mark groups as mended. Newer code that fails the same way makes them regressed.
 
@@ -84,7 +82,7 @@ def ignore(
     duration: float | None,
     reason: str,
     actor: str,
-    db: Path | None,
+    db: Store,
     output: str,
 ) -> int:
     """Hide groups from the list, for a time or for good. They are counted all the same.
@@ -104,7 +102,7 @@ def ignore(
 @_group_change
 @_fingerprints
 def reopen(
-    fingerprints: tuple[str, ...], *, reason: str, actor: str, db: Path | None, output: str
+    fingerprints: tuple[str, ...], *, reason: str, actor: str, db: Store, output: str
 ) -> int:
     """Open groups again that were resolved or ignored.
 
@@ -122,9 +120,7 @@ def reopen(
 @_group_change
 @click.argument("fingerprint", metavar="FP")
 @click.argument("into", metavar="INTO")
-def merge(
-    fingerprint: str, into: str, *, reason: str, actor: str, db: Path | None, output: str
-) -> int:
+def merge(fingerprint: str, into: str, *, reason: str, actor: str, db: Store, output: str) -> int:
     """Count FP, and all that fails like it from now on, as part of INTO.
 
     \b

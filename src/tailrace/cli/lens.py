@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +12,7 @@ from tailrace.cli.clock_text import duration
 from tailrace.cli.database import open_reader
 from tailrace.cli.group import command
 from tailrace.cli.json_text import compact, pretty
-from tailrace.cli.options import db_option, format_option
+from tailrace.cli.options import Store, format_option, store_option
 from tailrace.cli.session import current_session
 from tailrace.cli.table_text import Column, render_markdown, render_table
 from tailrace.cli.trace import show_trace
@@ -35,9 +34,9 @@ _SPAN_COLUMNS = (
 
 @command()
 @click.argument("run_id", metavar="RUN", default="@last")
-@db_option
+@store_option
 @format_option("tree", "json")
-def trace(run_id: str, db: Path | None, output: str) -> int:
+def trace(run_id: str, db: Store, output: str) -> int:
     """Show a run as a tree with status, duration and what matters of each step.
 
     RUN is a run id, the beginning of one, @last or @last-failed.
@@ -59,9 +58,9 @@ def trace(run_id: str, db: Path | None, output: str) -> int:
 
 @command()
 @click.argument("run_id", metavar="RUN", default="@last")
-@db_option
+@store_option
 @format_option("table", "json", "jsonl", "markdown")
-def spans(run_id: str, db: Path | None, output: str) -> int:
+def spans(run_id: str, db: Store, output: str) -> int:
     """List the spans of one run, in order of start.
 
     RUN is a run id, the beginning of one, @last or @last-failed.

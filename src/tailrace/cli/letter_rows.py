@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -146,11 +147,26 @@ def letter_facts(letter: DeadLetter, redrives: Sequence[Redrive]) -> Iterator[tu
         ("created", local_time(letter.created_ns)),
         ("changed", local_time(letter.updated_ns)),
         ("expires", local_time(letter.expires_ns) if letter.expires_ns else ""),
-        ("source", compact(letter.source) if letter.source else ""),
+        ("source", _source_text(letter.source)),
         ("tags", ", ".join(f"{key}={value}" for key, value in letter.tags)),
         *((f"redrive {redrive.generation}", _redrive_text(redrive)) for redrive in redrives),
     )
     return ((name, value) for name, value in facts if value)
+
+
+_TOLD = frozenset({"redrives", "actions"})
+"""Parts of a distributed letter's source that are shown in lines of their own."""
+
+
+def _source_text(source: Mapping[str, Any]) -> str:
+    """Return such as ``subject tailrace.q.default, deliveries 3``."""
+    rest = {
+        key: value for key, value in source.items() if key not in _TOLD and value not in ("", None)
+    }
+    return ", ".join(
+        f"{key.replace('_', ' ')} {value if isinstance(value, str) else compact(value)}"
+        for key, value in rest.items()
+    )
 
 
 def _redrive_text(redrive: Redrive) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -27,14 +26,9 @@ from tailrace.cli.letter_rows import (
 )
 from tailrace.cli.listing import DATA, FORMATS, counted, say, show_listing, show_one
 from tailrace.cli.newest import LAST, newest_letter
-from tailrace.cli.options import (
-    db_option,
-    format_option,
-    letter_server_option,
-    limit_option,
-)
+from tailrace.cli.options import Store, format_option, limit_option, store_option
 from tailrace.cli.session import current_session, finish
-from tailrace.cli.stores import dead_letters, redrive_log
+from tailrace.cli.stores import Letters, letters_of, redrives_of
 from tailrace.cli.struct_json import struct_to_dict
 from tailrace.cli.table_text import escape_markdown, render_pairs
 from tailrace.cli.terminal import Terminal
@@ -42,7 +36,6 @@ from tailrace.cli.width import clean
 from tailrace.errors import NotFound
 from tailrace.model.failure import FailureFilter
 from tailrace.model.letter import DeadLetter, LetterState, RecoveryAction, Redrive
-from tailrace.ports import DeadLetters
 
 ALL = 1_000_000_000
 """More letters than there are: counts are exact."""
@@ -56,8 +49,7 @@ _SHOWN = 20
 @click.option("--each", is_flag=True, help="One line per letter instead of one per group.")
 @click.option("--fail-if", is_flag=True, help="Exit 1 when a letter matches: for cron and CI.")
 @limit_option
-@db_option
-@letter_server_option
+@store_option
 @format_option(*FORMATS)
 def list_letters(
     wanted: FailureFilter,
@@ -65,8 +57,7 @@ def list_letters(
     each: bool,
     fail_if: bool,
     limit: int,
-    db: Path | None,
-    server: str | None,
+    db: Store,
     output: str,
 ) -> int:
     """List dead letters that are open or parked, by group; as JSON letter by letter.
@@ -76,21 +67,13 @@ def list_letters(
       tailrace dlq list --each --flow nightly
       tailrace dlq list --state resolved --format jsonl
     """  # noqa: D301 - \b is click's mark for lines to keep
-    found = _found(wanted, db, server)
+    found = letters_of(db).letters(wanted, limit=ALL)
     code = finish(1 if fail_if and found else 0)
     if each or output in ("json", "jsonl"):
         _list_each(found, limit, output)
     else:
         _list_groups(found, limit, output)
     return code
-
-
-def _found(wanted: FailureFilter, db: Path | None, server: str | None) -> list[DeadLetter]:
-    if server is None:
-        return dead_letters(db).letters(wanted, limit=ALL)
-    from tailrace.cli.remote_letters import list_from  # noqa: PLC0415 - only with --server
-
-    return list_from(server, wanted)
 
 
 def _list_each(found: Sequence[DeadLetter], limit: int, output: str) -> None:
@@ -137,9 +120,9 @@ def _footer(
 @command()
 @filter_options(gave_up=GAVE_UP)
 @limit_option
-@db_option
+@store_option
 @format_option(*FORMATS)
-def candidates(wanted: FailureFilter, *, limit: int, db: Path | None, output: str) -> int:
+def candidates(wanted: FailureFilter, *, limit: int, db: Store, output: str) -> int:
     """List open letters whose failure may pass by itself, the oldest first.
 
     \b
@@ -149,7 +132,7 @@ def candidates(wanted: FailureFilter, *, limit: int, db: Path | None, output: st
     waiting = msgspec.structs.replace(wanted, state=LetterState.OPEN.value)
     found = [
         letter
-        for letter in dead_letters(db).letters(waiting, limit=ALL)
+        for letter in letters_of(db).letters(waiting, limit=ALL)
         if letter_advice(letter, open_letters=1) == REDRIVE
     ]
     found.sort(key=lambda letter: (letter.created_ns, letter.dl_id))
@@ -170,10 +153,9 @@ def candidates(wanted: FailureFilter, *, limit: int, db: Path | None, output: st
 
 @command()
 @click.argument("subject", metavar="ID")
-@db_option
-@letter_server_option
+@store_option
 @format_option(*FORMATS)
-def show_letter(subject: str, *, db: Path | None, server: str | None, output: str) -> int:
+def show_letter(subject: str, *, db: Store, output: str) -> int:
     """Show one letter with its redrives and its audit trail, or the letters of a group.
 
     ID is a letter's or a group's, or its beginning (DL- and v1: may be left out), or @last.
@@ -182,17 +164,13 @@ def show_letter(subject: str, *, db: Path | None, server: str | None, output: st
       tailrace dlq show DL-01KAHV6X3Q8Z
       tailrace dlq show v1:3ac9f0d2
     """  # noqa: D301 - \b is click's mark for lines to keep
-    if server is not None:
-        from tailrace.cli.remote_letters import letter_from  # noqa: PLC0415 - only with --server
-
-        return _show_letter(letter_from(server, subject), (), (), output)
-    letters = dead_letters(db)
+    letters = letters_of(db)
     found = find_letters(letters, subject)
     if len(found) > 1 or subject.startswith(_FINGERPRINT):
         _show_group(found, output)
         return 0
     letter = found[0]
-    log = redrive_log(db)
+    log = redrives_of(db)
     redrives, actions = log.redrives(dl_id=letter.dl_id), log.actions(letter.dl_id)
     code = _show_letter(letter, redrives, actions, output)
     if output == FORMATS[0]:
@@ -216,7 +194,7 @@ def _show_letter(
     return 0
 
 
-def find_letters(letters: DeadLetters, subject: str, *, state: str = "") -> list[DeadLetter]:
+def find_letters(letters: Letters, subject: str, *, state: str = "") -> list[DeadLetter]:
     """Return the letter with this id, or those of the group whose fingerprint begins so.
 
     ``@last`` is the newest letter that waits.
@@ -245,7 +223,7 @@ def find_letters(letters: DeadLetters, subject: str, *, state: str = "") -> list
     return found
 
 
-def _of_group(letters: DeadLetters, fingerprint: str, state: str) -> list[DeadLetter]:
+def _of_group(letters: Letters, fingerprint: str, state: str) -> list[DeadLetter]:
     return letters.letters(FailureFilter(fingerprint=fingerprint, state=state), limit=ALL)
 
 

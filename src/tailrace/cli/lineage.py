@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from tailrace.cli.clock_text import duration, local_time
-from tailrace.cli.database import open_reader
+from tailrace.cli.database import open_local
 from tailrace.cli.listing import counted, show_listing
 from tailrace.cli.table_text import Cell, Column
 from tailrace.cli.trace_json import run_to_dict
@@ -36,7 +36,7 @@ class _Link(Struct, frozen=True, kw_only=True):
 
 def list_lineage(run_id: str, db: Path | None, *, limit: int, output: str) -> int:
     """List the newest runs of the chain that a run is part of, oldest first."""
-    with open_reader(db) as reader:
+    with open_local(db) as reader:
         runs = reader.lineage(reader.resolve(run_id))
         links = [_Link(run=run, nodes=tally(reader.states(run.run_id))) for run in runs[-limit:]]
     show_listing(

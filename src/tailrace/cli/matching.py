@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tailrace.cli.database import open_reader
+from tailrace.cli.options import Store
 from tailrace.cli.searching import Wanted, checked, end, limit_for, open_search, tell_dialect
-from tailrace.errors import NotFound
 from tailrace.model.span import RunSummary
 
 
 def matching_runs(
-    query: str, db: Path | None, wanted: Wanted, *, limit: int
+    query: str, db: Store, wanted: Wanted, *, limit: int
 ) -> tuple[list[RunSummary], int]:
     """Return the runs and traces that match, newest first, and the exit code.
 
@@ -30,11 +28,6 @@ def matching_runs(
         most = limit_for(asked, limit)
         result = store.search(asked, limit=most, spans_per_set=0, **wanted.options())
     tell_dialect(asked)
-    found = []
     with open_reader(db) as reader:
-        for trace in result.traces:
-            try:
-                found.append(reader.run(trace.trace_id))
-            except NotFound:
-                continue  # deleted since
+        found = [*reader.runs_of(trace.trace_id for trace in result.traces)]
     return found, end(complete=result.complete, reason=result.reason)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from tailrace.cli.stores import Failures, Letters
 from tailrace.errors import NotFound
 from tailrace.model.event import Event, EventFilter
 from tailrace.model.failure import FailureFilter, FailureSnapshot
 from tailrace.model.letter import DeadLetter
-from tailrace.ports import DeadLetters, EventLog, FailureLog
+from tailrace.ports import EventLog
 
 LAST = "@last"
 
 
-def find_failure(log: FailureLog, subject: str) -> FailureSnapshot:
+def find_failure(log: Failures, subject: str) -> FailureSnapshot:
     """Return the failure with that id or beginning, or the newest one.
 
     Raises:
@@ -25,7 +26,7 @@ def find_failure(log: FailureLog, subject: str) -> FailureSnapshot:
     return newest[0]
 
 
-def newest_letter(letters: DeadLetters) -> DeadLetter:
+def newest_letter(letters: Letters) -> DeadLetter:
     """Return the newest letter that waits.
 
     Raises:

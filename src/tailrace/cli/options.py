@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    from tailrace.cli.remote import Server
+
+Store: TypeAlias = "Path | Server | None"
+"""A database, a server, or (None) the database that is found."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -43,11 +48,52 @@ def db_option(function: F) -> F:
     )(function)
 
 
-def letter_server_option(function: F) -> F:
-    """Add ``--server URL`` to a command that reads the database here otherwise."""
-    return click.option(
-        "--server", metavar="URL", help="Of this server, rather than of the database here."
-    )(function)
+def store_option(function: F) -> F:
+    """Add ``--db``, ``--server`` and ``--context``; the function gets what is meant as ``db``."""
+    from functools import wraps  # noqa: PLC0415 - beside its only use
+
+    @db_option
+    @click.option("--server", metavar="URL", help="Of this server, rather than of a database here.")
+    @click.option("--context", metavar="NAME", help="Of the server of this saved context.")
+    @wraps(function)
+    def with_store(
+        *args: Any, db: Path | None, server: str | None, context: str | None, **given: Any
+    ) -> Any:
+        return function(*args, db=store_meant(db, server, context), **given)
+
+    decorated: Any = with_store
+    return decorated  # type: ignore[no-any-return]
+
+
+def store_meant(db: Path | None, server: str | None, context: str | None) -> Store:
+    """Return what ``--db``, ``--server`` and ``--context`` name together.
+
+    Raises:
+        UsageError: more than one of them.
+    """
+    given = {"--db": db, "--server": server, "--context": context}
+    named = [name for name, one in given.items() if one is not None]
+    if len(named) > 1:
+        raise click.UsageError(f"{named[0]} and {named[1]} exclude each other")
+    if server is None and context is None:
+        return db
+    if not (server or context):
+        raise click.UsageError(f"{named[0]} names nothing")
+    from tailrace.cli.remote import Server  # noqa: PLC0415 - most ask a database
+
+    return Server(address=server or "", context=context or "")
+
+
+def store_flags(db: Store) -> str:
+    """Return the options that name the same store in another command; with a space before them."""
+    import shlex  # noqa: PLC0415 - beside its only use
+
+    if db is None:
+        return ""
+    if isinstance(db, Path):
+        return f" --db {shlex.quote(str(db))}"
+    name = f"--server {shlex.quote(db.address)}" if db.address else ""
+    return f" {name or '--context ' + shlex.quote(db.context)}"
 
 
 def limit_option(function: F) -> F:

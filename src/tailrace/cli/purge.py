@@ -13,7 +13,7 @@ from tailrace.cli.confirm import confirm
 from tailrace.cli.group import command
 from tailrace.cli.listing import FORMATS, counted, show_one
 from tailrace.cli.options import db_option, format_option, instant
-from tailrace.cli.stores import failure_log
+from tailrace.cli.stores import local_failures
 from tailrace.model.failure import FailureFilter
 
 _DAY_NS = 86_400_000_000_000
@@ -44,7 +44,7 @@ def purge(
       tailrace failures purge --older-than 90d --yes --reason "retention"
     """  # noqa: D301 - \b is click's mark for lines to keep
     before = _kept_until() if until is None else until
-    log = failure_log(db)
+    log = local_failures(db)
     older = log.counts(FailureFilter(until_ns=before))
     count = older.get("total", {}).get("failures", 0)
     settled = sum(older.get("letters", {}).get(state, 0) for state in ("resolved", "discarded"))

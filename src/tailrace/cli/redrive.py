@@ -17,7 +17,7 @@ from tailrace.cli.group import command
 from tailrace.cli.letter_choice import choose
 from tailrace.cli.letters import STATES
 from tailrace.cli.listing import DATA, FORMATS, counted, say, show_one
-from tailrace.cli.options import db_option, format_option, letter_server_option
+from tailrace.cli.options import Store, format_option, store_option
 from tailrace.cli.redrive_text import (
     batch_code,
     batch_lines,
@@ -32,6 +32,7 @@ from tailrace.model.failure import FailureFilter
 from tailrace.model.letter import DeadLetter, RedriveBatch
 
 if TYPE_CHECKING:
+    from tailrace.cli.remote import Server
     from tailrace.runtime.redrive import RerunOutcome
 
 _MODES = ("resume", "node", "new-run")
@@ -79,16 +80,14 @@ _STOPPING = b"\nfinishing what is in hand; Ctrl-C again stops it at once\n"
 @click.option("--batch", "batch_id", metavar="NAME", default="", help="Name of the batch.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept in the audit trail.")
 @actor_option
-@db_option
-@letter_server_option
+@store_option
 @format_option(*FORMATS)
 def redrive_letters(
     subjects: tuple[str, ...],
     *,
     wanted: FailureFilter,
     everything: bool,
-    db: Path | None,
-    server: str | None,
+    db: Store,
     output: str,
     dry_run: bool,
     **order: Any,
@@ -104,9 +103,9 @@ def redrive_letters(
       tailrace dlq redrive DL-01KAHV6X3Q8Z --patch '{"params": {"timeout": 5}}'
       tailrace dlq redrive --class network --since 24h
     """  # noqa: D301 - \b is click's mark for lines to keep
-    if server is not None:
+    if not isinstance(db, Path | None):
         return _redrive_at(
-            server, subjects, wanted, order | {"all": everything, "dry_run": dry_run}, output
+            db, subjects, wanted, order | {"all": everything, "dry_run": dry_run}, output
         )
     chosen = choose(dead_letters(db), subjects, wanted, everything=everything)
     order["patch"] = _mapping(order["patch"], "--patch")
@@ -127,7 +126,7 @@ def redrive_letters(
 
 
 def _redrive_at(
-    server: str,
+    server: Server,
     subjects: tuple[str, ...],
     wanted: FailureFilter,
     order: dict[str, Any],

@@ -50,9 +50,18 @@ def open_client(server: Server, *, retry_for: float = _READING) -> Client:
     from tailrace.cli.needs import demand_client  # noqa: PLC0415 - help needs none of it
 
     demand_client("speaking to a server")
+    _without_httpx_command()
     from tailrace.client.sync import Client  # noqa: PLC0415 - likewise
 
     return Client(server.address, context=server.context, retry_for=retry_for)
+
+
+def _without_httpx_command() -> None:
+    """Keep httpx from loading its own command line, and rich with it: a third of a second."""
+    import sys  # noqa: PLC0415 - beside its only use
+
+    if "httpx" not in sys.modules:
+        sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 
 def find_run(client: Client, run: str) -> str:

@@ -70,6 +70,9 @@ class RemoteLines:
                 self._seen[name] = now
         self._terminal.stream.flush()
 
+    def close(self) -> None:
+        """Nothing is left to write."""
+
     def _task(self, name: str, state: str, record: TaskRecord | None, *, is_new: bool) -> None:
         mark = _MARKS.get(state)
         if mark is not None:

@@ -13,6 +13,7 @@ from tailrace.cli.arguments import read_mapping
 from tailrace.cli.json_text import pretty
 from tailrace.cli.remote import Server, open_client
 from tailrace.cli.remote_lines import RemoteLines, present, report_of
+from tailrace.cli.remote_tree import RemoteTree, view_of
 from tailrace.cli.session import current_session, finish
 from tailrace.cli.submitting import INTERRUPTED, TIMED_OUT, Order, follow, submit
 
@@ -41,6 +42,7 @@ def run_remote(context: Mapping[str, Any], wishes: Wishes) -> int:
         tag=wishes.tag or "",
         policy=read_mapping(wishes.policy, option="--policy") if wishes.policy else None,
         traceparent=os.environ.get("TRACEPARENT", ""),
+        tracestate=os.environ.get("TRACESTATE", ""),
     )
     with open_client(Server(address=wishes.server or ""), retry_for=_PATIENCE) as client:
         run_id = submit(client, order).run_id
@@ -74,16 +76,21 @@ def _demand_nothing_local(context: Mapping[str, Any], wishes: Wishes) -> None:
 
 def _to_its_end(client: Client, run_id: str, wishes: Wishes) -> tuple[Run | None, int]:
     """Return the run, and 124 or 130 when it did not end by itself."""
-    lines = None if wishes.quiet or wishes.as_json else RemoteLines(current_session().err)
+    view = None if wishes.quiet or wishes.as_json else _view(wishes)
     try:
-        run = follow(client, run_id, lines=lines, timeout=wishes.timeout)
+        run = follow(client, run_id, view=view, timeout=wishes.timeout)
         reason, code = "the time given with --timeout is over", TIMED_OUT
     except KeyboardInterrupt:
         run, reason, code = None, "interrupted (Ctrl-C)", INTERRUPTED
     if run is not None:
         return run, 0
     client.cancel(run_id, reason=reason)
-    return follow(client, run_id, lines=lines, timeout=_ENDING), code
+    return follow(client, run_id, view=view and _view(wishes), timeout=_ENDING), code
+
+
+def _view(wishes: Wishes) -> RemoteLines | RemoteTree:
+    terminal = current_session().err
+    return view_of(terminal) if wishes.watch else RemoteLines(terminal)
 
 
 def _write_files(run: Run, client: Client, wishes: Wishes) -> None:

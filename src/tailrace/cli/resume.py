@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tailrace.cli.arguments import parse_changes, parse_params
-from tailrace.cli.database import open_reader
+from tailrace.cli.database import open_local
 from tailrace.cli.group import command
 from tailrace.cli.load_flow import load_flow
 from tailrace.cli.read_policy import read_policy
@@ -92,14 +92,14 @@ def _resume_all(runs: list[str], given: dict[str, Any]) -> int:
 
 def _interrupted(db: Path | None) -> list[str]:
     """Return the interrupted runs that nobody has gone on with yet, oldest first."""
-    with open_reader(db) as reader:
+    with open_local(db) as reader:
         runs = reader.runs(limit=_NEWEST, status="INTERRUPTED")
         done = reader.resumed()
     return [run.run_id for run in reversed(runs) if run.run_id not in done]
 
 
 def _unfinished(db: Path | None) -> str:
-    with open_reader(db) as reader:
+    with open_local(db) as reader:
         done = reader.resumed()
         for run in reader.runs(limit=_NEWEST):
             is_over = run.status.is_terminal and run.status != "COMPLETED"

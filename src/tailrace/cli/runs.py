@@ -228,14 +228,15 @@ def watch_run(output: str, server: Server, run: str, timeout: float | None) -> i
 
 def watch_to_end(client: Client, run_id: str, *, output: str, timeout: float | None) -> int:
     """Show a run until it is over, and return its exit code; Ctrl-C leaves it alone."""
-    from tailrace.cli.remote_lines import RemoteLines, present  # noqa: PLC0415 - help needs none
+    from tailrace.cli.remote_lines import present  # noqa: PLC0415 - help needs none
+    from tailrace.cli.remote_tree import view_of  # noqa: PLC0415 - likewise
     from tailrace.cli.submitting import TIMED_OUT, follow  # noqa: PLC0415 - likewise
 
-    lines = None if output == "json" else RemoteLines(current_session().err)
     try:
         if output == "jsonl":
             return _stream(client, run_id, timeout)
-        run = follow(client, run_id, lines=lines, timeout=timeout)
+        view = None if output == "json" else view_of(current_session().err)
+        run = follow(client, run_id, view=view, timeout=timeout)
     except KeyboardInterrupt:
         cancel = f"tailrace runs cancel {run_id}"
         raise KeyboardInterrupt(f"the run goes on; {cancel} ends it") from None

@@ -19,6 +19,8 @@ from tailrace.cli.session import current_session, finish
 from tailrace.model.states import RunStatus
 
 if TYPE_CHECKING:
+    from tailrace.cli.options import Store
+    from tailrace.client.traces import RemoteSearch
     from tailrace.store import SqliteSearch
     from tailrace.traceql import CheckedQuery
 
@@ -121,7 +123,29 @@ def limit_for(query: CheckedQuery, limit: int) -> int:
 
 
 @contextmanager
-def open_search(db: Path | None) -> Iterator[SqliteSearch]:
+def open_search(db: Store) -> Iterator[SqliteSearch | RemoteSearch]:
+    """Open the database, or the traces of a server, for queries.
+
+    Raises:
+        StoreError: there is none (TR501), or it cannot be read.
+        TransportError: the server does not answer.
+    """
+    if not isinstance(db, Path | None):
+        from tailrace.cli.remote import open_client  # noqa: PLC0415 - most ask a database
+        from tailrace.client.traces import RemoteSearch  # noqa: PLC0415 - likewise
+
+        remote = RemoteSearch(open_client(db))
+        try:
+            yield remote
+        finally:
+            remote.close()
+        return
+    with open_local_search(db) as search:
+        yield search
+
+
+@contextmanager
+def open_local_search(db: Path | None) -> Iterator[SqliteSearch]:
     """Open the database for queries.
 
     Raises:

@@ -37,8 +37,8 @@ _PATIENCE = 30.0
 def submit_flow(output: str, server: Server, **given: Any) -> int:
     """Queue a run; a worker executes it.
 
-    FLOW is the name of a flow that workers know, or a flow.yaml, which is sent along. When this
-    returns, the run is stored and will be executed.
+    FLOW is the name of a flow that workers know, or a flow.yaml, which is sent along; - is a
+    flow.yaml on standard input. When this returns, the run is stored and will be executed.
 
     \b
       tailrace submit nightly -p region=tokyo
@@ -56,6 +56,7 @@ def submit_flow(output: str, server: Server, **given: Any) -> int:
         },
         policy=read_mapping(policy, option="--policy") if policy else None,
         traceparent=os.environ.get("TRACEPARENT", ""),
+        tracestate=os.environ.get("TRACESTATE", ""),
         **{name: value for name, value in given.items() if value is not None},
     )
     with open_client(server, retry_for=_PATIENCE) as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,12 @@ from tailrace.errors import DefinitionError
 
 if TYPE_CHECKING:
     from tailrace.cli.remote_lines import RemoteLines
+    from tailrace.cli.remote_tree import RemoteTree
     from tailrace.client import Run, Submitted
     from tailrace.client.sync import Client
 
+STDIN = "-"
+"""Target that stands for a ``flow.yaml`` on standard input."""
 _WORKFLOWS = (".yaml", ".yml")
 _MOST = 262_144
 TIMED_OUT = 124
@@ -40,6 +44,7 @@ class Order(Struct, frozen=True, kw_only=True):
     idempotency_key: str = ""
     policy: Mapping[str, Any] | None = None
     traceparent: str = ""
+    tracestate: str = ""
 
 
 def is_workflow(target: str) -> bool:
@@ -48,6 +53,8 @@ def is_workflow(target: str) -> bool:
     Raises:
         UsageError: it is a Python file, which is not sent.
     """
+    if target == STDIN:
+        return True
     path = Path(target.partition(":")[0])
     if path.suffix == ".py":
         raise click.UsageError(
@@ -70,6 +77,7 @@ def submit(client: Client, order: Order) -> Submitted:
         "label": order.label,
         "idempotency_key": order.idempotency_key,
         "traceparent": order.traceparent,
+        "tracestate": order.tracestate,
     }
     options = {name: value for name, value in options.items() if value}
     if is_workflow(order.target):
@@ -99,7 +107,7 @@ def _demand_no_more(order: Order) -> None:
 
 def _read(path: Path) -> bytes:
     try:
-        text = path.read_bytes()
+        text = sys.stdin.buffer.read(_MOST + 1) if str(path) == STDIN else path.read_bytes()
     except OSError as error:
         raise DefinitionError(
             f"{path} cannot be read: {error.strerror or error}",
@@ -108,7 +116,7 @@ def _read(path: Path) -> bytes:
         ) from error
     if len(text) > _MOST:
         raise DefinitionError(
-            f"{path} has {len(text):,} bytes; a workflow that is sent may have {_MOST:,}",
+            f"{_shown(path)} is too large: a workflow that is sent may have {_MOST:,} bytes",
             code="TR403",
             hint="start the workers with it: tailrace up --flows-dir FOLDER",
         )
@@ -116,16 +124,32 @@ def _read(path: Path) -> bytes:
 
 
 def _name_in(text: bytes, path: Path) -> str:
-    """Return the name that a workflow gives itself, else the one of its file."""
+    """Return the name that a workflow gives itself, else the one of its file.
+
+    Raises:
+        DefinitionError: it came from standard input, and has no name (TR101).
+    """
     import yaml  # noqa: PLC0415 - only where a file is sent
 
     try:
         document = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
-        document = None  # the server says what is wrong with it
+        return path.stem if str(path) != STDIN else "stdin"  # the server says what is wrong
     if isinstance(document, dict) and isinstance(document.get("name"), str) and document["name"]:
         return str(document["name"])
+    if str(path) == STDIN:
+        raise DefinitionError(
+            "what came from standard input has no name"
+            if text.strip()
+            else "standard input is empty",
+            code="TR101",
+            hint="write name: … into the definition, or give --flow NAME",
+        )
     return path.stem
+
+
+def _shown(path: Path) -> str:
+    return "what came from standard input" if str(path) == STDIN else str(path)
 
 
 def _warn(submitted: Submitted) -> None:
@@ -140,12 +164,21 @@ def _warn(submitted: Submitted) -> None:
 
 
 def follow(
-    client: Client, run_id: str, *, lines: RemoteLines | None, timeout: float | None = None
+    client: Client,
+    run_id: str,
+    *,
+    view: RemoteLines | RemoteTree | None,
+    timeout: float | None = None,
 ) -> Run | None:
     """Show a run until it is over, and return it with its records; None: the time is over."""
-    for event in client.watch(run_id, records=True, timeout=timeout):
-        if lines is not None:
-            lines.show(event.run)
-        if event.run.is_terminal:
-            return event.run
+    try:
+        for event in client.watch(run_id, records=True, timeout=timeout):
+            if view is not None:
+                view.show(event.run)
+            if event.run.is_terminal:
+                kept_apart = event.run.output_kept_apart
+                return client.get(run_id, records=True) if kept_apart else event.run
+    finally:
+        if view is not None:
+            view.close()
     return None

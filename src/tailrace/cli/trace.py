@@ -13,7 +13,7 @@ from tailrace.cli.clock_text import duration, local_time
 from tailrace.cli.database import open_reader
 from tailrace.cli.group import command
 from tailrace.cli.json_text import compact, pretty
-from tailrace.cli.options import db_option, format_option, limit_option
+from tailrace.cli.options import Store, format_option, limit_option, store_option
 from tailrace.cli.searching import Wanted, wanted_options
 from tailrace.cli.session import current_session
 from tailrace.cli.table_text import Cell, Column, escape_markdown, render_markdown, render_table
@@ -45,7 +45,7 @@ _RUN_COLUMNS = (
     "--lineage", metavar="RUN", help="The chain of resumes that a run is part of, oldest first."
 )
 @limit_option
-@db_option
+@store_option
 @format_option("table", "json", "jsonl", "markdown")
 def list_runs(
     *,
@@ -53,7 +53,7 @@ def list_runs(
     traceql: str | None,
     lineage: str | None,
     limit: int,
-    db: Path | None,
+    db: Store,
     output: str,
 ) -> int:
     """List runs and traces from elsewhere, newest first.
@@ -72,6 +72,8 @@ def list_runs(
 
         if wanted != Wanted() or traceql is not None:
             raise click.UsageError("--lineage shows a whole chain: give no other filter with it")
+        if not isinstance(db, Path | None):
+            raise click.UsageError("--lineage reads a database here: --db, not a server")
         return list_lineage(lineage, db, limit=limit, output=output)
     code = 0
     if traceql is None:
@@ -119,7 +121,7 @@ def _run_row(run: RunSummary) -> list[str | Cell]:
 @click.option("--depth", type=click.IntRange(min=0), help="Levels to show under the run.")
 @click.option("--attr", "attributes", multiple=True, metavar="KEY", help="Show this attribute.")
 @click.option("--all", "everything", is_flag=True, help="Do not fold repeated siblings.")
-@db_option
+@store_option
 @format_option("tree", "waterfall", "json", "jsonl", "markdown")
 def show(
     run_id: str,
@@ -129,7 +131,7 @@ def show(
     depth: int | None,
     attributes: tuple[str, ...],
     everything: bool,
-    db: Path | None,
+    db: Store,
     output: str,
 ) -> int:
     """Show the spans of one run (the last one by default).

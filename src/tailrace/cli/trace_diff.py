@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tailrace.cli.database import open_reader
+from tailrace.cli.database import open_local
 from tailrace.cli.diff_rows import render_comparison
 from tailrace.cli.group import command
 from tailrace.cli.options import db_option, format_option
@@ -57,7 +57,7 @@ def diff(
       tailrace trace diff 019aa0c4 019aa0d1
       tailrace trace diff 019aa0c4 019aa0d1 --ignore duration --fail-if-different
     """  # noqa: D301 - \b is click's mark for lines to keep
-    with open_reader(db) as reader:
+    with open_local(db) as reader:
         first = reader.resolve(run_a)
         if run_b is None:
             before, after = _other(reader, first), first

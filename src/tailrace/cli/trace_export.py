@@ -12,7 +12,7 @@ import click
 from tailrace.cli.database import open_reader
 from tailrace.cli.group import command
 from tailrace.cli.listing import counted, say
-from tailrace.cli.options import db_option
+from tailrace.cli.options import Store, store_option
 from tailrace.cli.output_file import open_bytes
 from tailrace.cli.searching import (
     EVERYTHING,
@@ -29,6 +29,7 @@ from tailrace.cli.searching import (
 from tailrace.errors import NotFound
 
 if TYPE_CHECKING:
+    from tailrace.client.traces import RemoteTraces
     from tailrace.model.ids import RunId
     from tailrace.model.span import Span
     from tailrace.store import SqliteTraceReader
@@ -61,7 +62,7 @@ _SECONDS = 300.0
 @click.option(
     "--output", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write it here."
 )
-@db_option
+@store_option
 def export(
     ids: tuple[str, ...],
     *,
@@ -70,7 +71,7 @@ def export(
     limit: int,
     output: str,
     path: Path | None,
-    db: Path | None,
+    db: Store,
 ) -> int:
     """Write traces as other tools read them.
 
@@ -106,9 +107,7 @@ def export(
     return code
 
 
-def _chosen(
-    traceql: str | None, wanted: Wanted, limit: int, db: Path | None
-) -> tuple[list[RunId], int]:
+def _chosen(traceql: str | None, wanted: Wanted, limit: int, db: Store) -> tuple[list[RunId], int]:
     """Return the ids of the newest traces that are meant, newest first, and the exit code."""
     from tailrace.traceql.budget import Budget  # noqa: PLC0415 - not for --help
 
@@ -131,7 +130,7 @@ def _chosen(
 
 
 def _traces(
-    reader: SqliteTraceReader, ids: list[RunId], *, is_chosen: bool
+    reader: SqliteTraceReader | RemoteTraces, ids: list[RunId], *, is_chosen: bool
 ) -> Iterator[list[Span]]:
     from tailrace.tracing.otlp.native import with_origin  # noqa: PLC0415 - not for --help
 

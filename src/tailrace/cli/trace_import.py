@@ -22,9 +22,9 @@ from tailrace.errors import StoreError
 if TYPE_CHECKING:
     import io
 
-    from tailrace.model.span import Span
+    from tailrace.cli.import_parts import Part
     from tailrace.store.foreign import ForeignWriter, Intake
-    from tailrace.tracing.otlp import FileFormat, ReadReport
+    from tailrace.tracing.otlp import Export, FileFormat, ReadReport
 
 _AUTO = "auto"
 _KINDS = (_AUTO, "otlp-json", "otlp-proto", "older")
@@ -113,7 +113,16 @@ def _import(file: Path, kind: str, writer: ForeignWriter) -> Imported:
         if format_ is FileFormat.OLDER:
             return _older(file, writer)
         report, traces = ReadReport(), set[int]()
-        intake = writer.load(_spans(source, format_, report, file, traces))
+        parts = _parts(file, format_, writer)
+        if parts:
+            from tailrace.cli.import_parts import import_parts  # noqa: PLC0415 - for large files
+
+            try:
+                intake, report = import_parts(parts, writer, traces)
+            except OSError as error:
+                raise _unreadable(file, error) from error
+        else:
+            intake = writer.load_exports(_exports(source, format_, report, file), report, traces)
     one = _imported(file, format_, intake, report)
     one.traces = min(one.traces, len(traces))  # a trace of several commits counts once
     return one
@@ -128,20 +137,25 @@ def _seal(path: Path, spans: int) -> None:
         seal(path, everything=True)
 
 
-def _spans(
-    source: io.BufferedReader,
-    format_: FileFormat,
-    report: ReadReport,
-    file: Path,
-    traces: set[int],
-) -> Iterator[Span]:
-    """Yield the spans of a file; ``traces`` gets a number for each of their traces."""
-    from tailrace.tracing.otlp import read_spans  # noqa: PLC0415 - not for --help
+def _parts(file: Path, format_: FileFormat, writer: ForeignWriter) -> list[Part]:
+    """Return the parts of a file that several processes take in; most are read by one."""
+    if file == _STDIN or format_ != "otlp-json":
+        return []
+    from tailrace.cli.import_parts import parts_of  # noqa: PLC0415 - not for --help
 
     try:
-        for span in read_spans(source, format_, report):
-            traces.add(hash(span.trace_id))
-            yield span
+        return parts_of(file, writer.path)
+    except OSError as error:
+        raise _unreadable(file, error) from error
+
+
+def _exports(
+    source: io.BufferedReader, format_: FileFormat, report: ReadReport, file: Path
+) -> Iterator[Export]:
+    from tailrace.tracing.otlp import read_exports  # noqa: PLC0415 - not for --help
+
+    try:
+        yield from read_exports(source, format_, report)
     except OSError as error:
         raise _unreadable(file, error) from error
 

@@ -52,6 +52,7 @@ def span_to_dict(span: Span, *, events: bool = True) -> dict[str, Any]:
         "attributes": span.attributes,
         "links": [
             {"trace_id": link.trace_id, "span_id": link.span_id, "attributes": link.attributes}
+            | ({"trace_state": link.trace_state} if link.trace_state else {})
             for link in span.links
         ],
         "dropped_events": span.dropped_events,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +12,7 @@ from tailrace.cli.group import command
 from tailrace.cli.json_text import compact, pretty
 from tailrace.cli.listing import DATA, FORMATS, counted, say
 from tailrace.cli.metrics_table import metrics_lines, metrics_markdown, series_label
-from tailrace.cli.options import db_option, format_option, instant, limit_option, seconds
+from tailrace.cli.options import Store, format_option, instant, limit_option, seconds, store_option
 from tailrace.cli.plot import MOST, Curve, render_plot
 from tailrace.cli.search_json import metrics_to_dict, series_to_dict
 from tailrace.cli.searching import checked, end, open_search, query_text, tell_ignored
@@ -53,7 +52,7 @@ _EXEMPLARS = 20
 )
 @click.option("--instant", "at_once", is_flag=True, help="One number for the whole range.")
 @limit_option
-@db_option
+@store_option
 @format_option(*FORMATS, "plot")
 def trace_metrics(
     query: str,
@@ -63,7 +62,7 @@ def trace_metrics(
     step: float | None,
     at_once: bool,
     limit: int,
-    db: Path | None,
+    db: Store,
     output: str,
 ) -> int:
     """Show TraceQL metrics as a table, as data, or as a plot; a row of the limit is a series.

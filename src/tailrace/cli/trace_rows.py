@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from tailrace.model.family import parents_of
 from tailrace.model.ids import SpanId
 from tailrace.model.span import Folded, Span, SpanEvent, Trace
 from tailrace.model.states import RunStatus, SpanStatus, SpanType
@@ -29,6 +30,7 @@ _FOLD_ITERATIONS = 12
 _FOLD_OTHERS = 60
 _KEPT_FIRST = 5
 _KEPT_FAILED = 3
+_KEPT_LINKS = 3
 
 
 class Mark(StrEnum):
@@ -82,27 +84,27 @@ class _Builder:
         self._unread: Mapping[SpanId, Sequence[Folded]] = trace.folded
         self._flow = trace.run.flow
         self._alive = alive
-        self._children: dict[str, list[Span]] = {}
-        self._faulty: set[str] = set()
-        self._opened: set[str] = set()
+        self._children: dict[int, list[Span]] = {}
+        """By the identity of the parent: spans from elsewhere may share an id."""
+        self._faulty: set[int] = set()
 
     def roots(self, spans: Sequence[Span]) -> list[Branch]:
-        known = {span.span_id: span for span in spans}
+        parents = parents_of(spans)
         roots = []
-        for span in spans:
-            if span.parent_id is not None and span.parent_id in known:
-                self._children.setdefault(span.parent_id, []).append(span)
+        for span, parent in zip(spans, parents, strict=True):
+            if parent >= 0:
+                self._children.setdefault(id(spans[parent]), []).append(span)
             else:
                 roots.append(span)
+        for number, span in enumerate(spans):
             if span.status is SpanStatus.ERROR:
-                self._note_fault(span, known)
+                self._note_fault(number, spans, parents)
         return [self._grown(root) for root in roots]
 
-    def _note_fault(self, span: Span, known: dict[Any, Span]) -> None:
-        place: Span | None = span
-        while place is not None and place.span_id not in self._faulty:
-            self._faulty.add(place.span_id)
-            place = known.get(place.parent_id)
+    def _note_fault(self, number: int, spans: Sequence[Span], parents: Sequence[int]) -> None:
+        while number >= 0 and id(spans[number]) not in self._faulty:
+            self._faulty.add(id(spans[number]))
+            number = parents[number]
 
     def _grown(self, root: Span) -> Branch:
         """Build level by level, without recursion: a trace may be of any depth."""
@@ -113,8 +115,7 @@ class _Builder:
             following: list[Branch] = []
             for branch in level:
                 span = branch.span
-                if span is not None and span.span_id not in self._opened:
-                    self._opened.add(span.span_id)  # spans from elsewhere may share an id
+                if span is not None:
                     branch.children = self._shown_children(span)
                     following += branch.children
             level = following
@@ -124,7 +125,7 @@ class _Builder:
     def _shown_children(self, span: Span) -> list[Branch]:
         spans = self._children_of(span)
         if self._view.errors_only:
-            spans = [child for child in spans if child.span_id in self._faulty]
+            spans = [child for child in spans if id(child) in self._faulty]
         if not self._view.fold:
             return [self._branch(child) for child in spans]
         groups = [(kind, list(group)) for kind, group in groupby(spans, key=lambda one: one.type)]
@@ -137,15 +138,15 @@ class _Builder:
     def _attempts(self, span: Span) -> list[Span]:
         if span.type is not SpanType.NODE:
             return []
-        children = self._children.get(span.span_id, [])
+        children = self._children.get(id(span), [])
         return [child for child in children if child.type is SpanType.ATTEMPT]
 
     def _children_of(self, span: Span) -> list[Span]:
-        children = self._children.get(span.span_id, [])
+        children = self._children.get(id(span), [])
         attempts = self._attempts(span)
         if len(attempts) != 1:
             return children
-        inner = self._children.get(attempts[0].span_id, [])
+        inner = self._children.get(id(attempts[0]), [])
         return [child for child in children if child is not attempts[0]] + inner
 
     def _unread_children(self, span: Span) -> dict[SpanType, Folded]:
@@ -169,7 +170,7 @@ class _Builder:
             spans[limit - _KEPT_FIRST :] if kind is not SpanType.ITERATION else spans[_KEPT_FIRST:]
         )
         head = spans[: len(spans) - len(rest)]
-        faulty = [span for span in rest if span.span_id in self._faulty]
+        faulty = [span for span in rest if id(span) in self._faulty]
         kept = faulty[:_KEPT_FAILED]
         hidden = len(rest) - len(kept) + (unread.count if unread else 0)
         failed = len(faulty) - len(kept) + (unread.failed if unread else 0)
@@ -186,6 +187,7 @@ class _Builder:
         branch = Branch(label=label_of(span), mark=mark, span=span, note=note)
         if span.status is SpanStatus.ERROR and self._is_origin(span):
             branch.below += reason_lines(span, attempts[-1] if attempts else span)
+        branch.below += _links(span)
         if self._view.events:
             branch.below += verdict_lines(attempts[0] if len(attempts) == 1 else span)
             branch.below += [
@@ -205,10 +207,9 @@ class _Builder:
             return False
         if span.type is SpanType.FOREIGN and span.message:
             return True  # what each program says of it is its own
-        children = self._children.get(span.span_id, [])
+        children = self._children.get(id(span), [])
         return not any(
-            child.span_id in self._faulty and child.type is not SpanType.ATTEMPT
-            for child in children
+            id(child) in self._faulty and child.type is not SpanType.ATTEMPT for child in children
         )
 
     def _note(self, span: Span, mark: Mark, attempts: Sequence[Span]) -> str:
@@ -331,6 +332,16 @@ def error_type(span: Span) -> str:
     """Return the error's class name without its module, or ``error``."""
     name = span.attributes.get("error.type") or span.attributes.get("exception.type") or "error"
     return str(name).rpartition(".")[2]
+
+
+def _links(span: Span) -> Iterator[str]:
+    """Yield a line for each link that a program has set; a run's say where it comes from."""
+    if span.type is SpanType.RUN:
+        return
+    for link in span.links[:_KEPT_LINKS]:
+        yield f"linked to span {link.span_id} of {link.trace_id}"
+    if len(span.links) > _KEPT_LINKS:
+        yield f"… and {len(span.links) - _KEPT_LINKS:,} more links"
 
 
 def reason_lines(span: Span, attempt: Span) -> list[str]:

@@ -12,7 +12,7 @@ from tailrace.cli.clock_text import duration
 from tailrace.cli.group import command
 from tailrace.cli.json_text import compact, pretty
 from tailrace.cli.listing import DATA, FORMATS, counted, say, short_id
-from tailrace.cli.options import db_option, format_option, limit_option
+from tailrace.cli.options import Store, format_option, limit_option, store_option
 from tailrace.cli.search_json import found_to_dict
 from tailrace.cli.search_rows import picked_table, search_lines, search_markdown
 from tailrace.cli.searching import (
@@ -60,7 +60,7 @@ _SHOWN_SPANS = 3
     show_default=True,
     help="Give up a query after this long, with what was found.",
 )
-@db_option
+@store_option
 @format_option(*FORMATS)
 def search_traces(
     query: str,
@@ -70,7 +70,7 @@ def search_traces(
     limit: int,
     spans: int,
     seconds: float,
-    db: Path | None,
+    db: Store,
     output: str,
 ) -> int:
     """Find traces with TraceQL and show the spans that matched, newest traces first.
@@ -88,9 +88,10 @@ def search_traces(
 
     asked = checked(query_text(query))
     began = time.perf_counter()
+    narrowed = asked if not timeout_only else _only_timeouts(asked, db)
     with open_search(db) as store:
         result = store.search(
-            _only_timeouts(asked) if timeout_only else asked,
+            narrowed,
             limit=limit_for(asked, limit),
             spans_per_set=spans,
             budget=Budget(seconds=seconds),
@@ -106,8 +107,14 @@ def search_traces(
     return code
 
 
-def _only_timeouts(query: CheckedQuery) -> CheckedQuery:
+def _only_timeouts(query: CheckedQuery, db: Store) -> CheckedQuery:
     """Return the query with a last stage that keeps what failed by a timeout."""
+    if not isinstance(db, Path | None):  # servers are asked in words
+        from tailrace.traceql import render  # noqa: PLC0415 - not for --help
+
+        if query.is_metrics:
+            raise click.UsageError("--timeout-only and metrics do not go together with a server")
+        return checked(f"{render(query.source)} | {_TIMEOUTS}")
     from msgspec.structs import replace  # noqa: PLC0415 - not for --help
 
     from tailrace.traceql.checked import Chain, Series  # noqa: PLC0415 - likewise

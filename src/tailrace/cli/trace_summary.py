@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from tailrace.cli.database import open_reader
 from tailrace.cli.findings import Findings, most_failures, most_retries, slowest
 from tailrace.cli.group import command
 from tailrace.cli.listing import counted, say
-from tailrace.cli.options import db_option
+from tailrace.cli.options import Store, store_flags, store_option
 from tailrace.cli.output_file import output_option, write_lines
 from tailrace.cli.search_rows import brief
 from tailrace.cli.searching import Wanted, wanted_options
@@ -65,14 +64,14 @@ _LOOK = Column(title="LOOK CLOSER")
 )
 @wanted_options(status=False)
 @output_option
-@db_option
+@store_option
 def summary(
     *,
     failed: bool,
     last: int,
     wanted: Wanted,
     path: Path | None,
-    db: Path | None,
+    db: Store,
 ) -> int:
     """Write a Markdown report: failures by kind, slowest nodes, retries.
 
@@ -91,8 +90,7 @@ def summary(
                 findings.add(reader.trace(run.run_id, events=False, siblings=SIBLINGS))
             except NotFound:
                 continue  # deleted since
-    store = "" if db is None else f" --db {shlex.quote(str(db))}"
-    write_lines(_report(runs, findings, store), path)
+    write_lines(_report(runs, findings, store_flags(db)), path)
     if path is not None:
         say(f"{counted(len(runs), 'run')} summed up in {path}")
     return 0

@@ -16,7 +16,7 @@ from tailrace.cli.following import follow_options, show_each
 from tailrace.cli.group import command
 from tailrace.cli.json_text import compact
 from tailrace.cli.listing import DATA, say, short_id
-from tailrace.cli.options import db_option, format_option, instant
+from tailrace.cli.options import Store, format_option, instant, store_option
 from tailrace.cli.search_rows import brief
 from tailrace.cli.session import current_session
 from tailrace.cli.table_text import escape_markdown
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from tailrace.cli.tail_filter import TailFilter
     from tailrace.cli.terminal import Terminal
+    from tailrace.client.tailing import RemoteFollower
     from tailrace.model.span import Span
     from tailrace.store.follow import SpanFollower
     from tailrace.store.follow_runs import Growth
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 _DURATION_CELLS = 9
 _FLOW_CELLS = 16
+_PATIENCE = 60.0
+"""Seconds for which a server that went away is asked again."""
 _CALM = 4
 """A look that takes long is followed by a pause of at least a share of that time."""
 
@@ -53,7 +56,7 @@ _CALM = 4
 )
 @click.option("--include-events", is_flag=True, help="Show log lines and events of the spans.")
 @follow_options("spans", interval=0.1, least=0.01)
-@db_option
+@store_option
 @format_option("table", *DATA, "markdown")
 def tail(
     *,
@@ -62,7 +65,7 @@ def tail(
     include_events: bool,
     interval: float,
     count: int | None,
-    db: Path | None,
+    db: Store,
     output: str,
 ) -> int:
     """Show spans of all runs, and from elsewhere, as they end, until Ctrl-C.
@@ -75,11 +78,12 @@ def tail(
       tailrace trace tail --traceql '{ name = "node load" } >> { duration > 1s }' --since 1h
     """  # noqa: D301 - \b is click's mark for lines to keep
     from tailrace.cli.tail_filter import TailFilter  # noqa: PLC0415 - not for --help
-    from tailrace.store.follow import SpanFollower  # noqa: PLC0415 - likewise
 
     chosen = None if traceql is None else TailFilter(traceql, db)
+    if chosen is not None:
+        click.get_current_context().call_on_close(chosen.close)
     line = _line_of(output, current_session().out, events=include_events)
-    with closing(SpanFollower(database_path(db), since_ns=since)) as follower:
+    with closing(_follower(db, since)) as follower:
         first = follower.look()
         if output not in DATA:
             say("waiting for spans; Ctrl-C ends it")
@@ -87,8 +91,22 @@ def tail(
         return show_each(spans, line, count=count)
 
 
+def _follower(db: Store, since: int | None) -> SpanFollower | RemoteFollower:
+    if not isinstance(db, Path | None):
+        from tailrace.cli.remote import open_client  # noqa: PLC0415 - most follow a database
+        from tailrace.client.calls import document  # noqa: PLC0415 - likewise
+        from tailrace.client.tailing import RemoteFollower  # noqa: PLC0415 - likewise
+
+        with open_client(db) as client:
+            client.send(document("/api/traces", (("limit", "1"),)))  # it is there, and may be asked
+        return RemoteFollower(open_client(db, retry_for=_PATIENCE), since_ns=since)
+    from tailrace.store.follow import SpanFollower  # noqa: PLC0415 - not for --help
+
+    return SpanFollower(database_path(db), since_ns=since, lazily=True)
+
+
 def _spans(
-    follower: SpanFollower,
+    follower: SpanFollower | RemoteFollower,
     first: list[Growth],
     chosen: TailFilter | None,
     interval: float,

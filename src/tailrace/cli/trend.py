@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from tailrace.model.failure import FailureFilter, FailureGroup
 
 if TYPE_CHECKING:
-    from tailrace.store import SqliteFailureLog
+    from tailrace.cli.stores import AnyFailures
 
 PARTS = 7
 """Parts of the time that is looked at: days, where it is a week."""
 
 
 def trends(
-    log: SqliteFailureLog,
+    log: AnyFailures,
     groups: Sequence[FailureGroup],
     wanted: FailureFilter,
     *,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 
@@ -15,14 +14,13 @@ from tailrace.cli.following import follow_options, show_each
 from tailrace.cli.group import command
 from tailrace.cli.json_text import compact
 from tailrace.cli.listing import DATA, say
-from tailrace.cli.options import db_option, format_option
+from tailrace.cli.options import Store, format_option, store_option
 from tailrace.cli.session import current_session
-from tailrace.cli.stores import failure_log
+from tailrace.cli.stores import Failures, failure_log
 from tailrace.cli.struct_json import failure_to_dict
 from tailrace.cli.terminal import Terminal
 from tailrace.cli.width import clean, cut
 from tailrace.model.failure import Disposition, FailureFilter, FailureSnapshot
-from tailrace.ports import FailureLog
 
 _MOST_AT_ONCE = 500
 _LATE_NS = 60_000_000_000
@@ -32,10 +30,10 @@ _LATE_NS = 60_000_000_000
 @command()
 @filter_options(states=[one.value for one in Disposition])
 @follow_options("failures", interval=1.0, least=0.1)
-@db_option
+@store_option
 @format_option("table", *DATA)
 def watch_failures(
-    wanted: FailureFilter, *, interval: float, count: int | None, db: Path | None, output: str
+    wanted: FailureFilter, *, interval: float, count: int | None, db: Store, output: str
 ) -> int:
     """Show failures as they happen, until Ctrl-C; what was there before with --since.
 
@@ -54,7 +52,7 @@ def watch_failures(
     return show_each(follow(log, wanted, interval=interval), line, count=count)
 
 
-def follow(log: FailureLog, wanted: FailureFilter, *, interval: float) -> Iterator[FailureSnapshot]:
+def follow(log: Failures, wanted: FailureFilter, *, interval: float) -> Iterator[FailureSnapshot]:
     """Yield failures in the order they come, each once; ends when ``until_ns`` has passed."""
     since = time.time_ns() if wanted.since_ns is None else wanted.since_ns
     seen: dict[str, int] = {}

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tailrace.worker.catalogue import Catalogue
     from tailrace.worker.process import Worker
 
+_GARBAGE = 20_000
+"""Objects made and not freed after which garbage is looked for: runs leave next to none."""
 _INTERRUPTED = 130
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -178,6 +180,7 @@ async def _serve(
         worker = Worker(transport, catalogue, settings, options)
         gc.collect()
         gc.freeze()  # what is there now stays; later looks for garbage need not go through it
+        gc.set_threshold(_GARBAGE, *gc.get_threshold()[1:])
         voice.serves(settings, catalogue)
         await worker.run()
     voice.stopped()

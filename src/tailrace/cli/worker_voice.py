@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tailrace.worker.catalogue import Catalogue
 
 _STYLES = {"COMPLETED": "green", "FAILED": "red", "CANCELLED": "yellow"}
+_PAUSE = 0.05
+"""Seconds between two writes of lines of which there are many."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -29,6 +32,9 @@ class Voice(logging.Handler):
         self._terminal = terminal
         self._as_json = as_json
         self._worker_id = worker_id
+        self._lines: list[str] = []
+        self._later: asyncio.TimerHandle | None = None
+        self._wrote_at = 0.0
 
     def listen(self) -> None:
         """Take what ``tailrace`` logs from now on."""
@@ -50,8 +56,29 @@ class Voice(logging.Handler):
         else:
             sign = "" if level == "info" else self._terminal.style(f"{level}: ", "bold yellow")
             text = f"{time.strftime('%H:%M:%S')} {sign}{clean(message)}"
-        self._terminal.stream.write(f"{text}\n")
-        self._terminal.stream.flush()
+        self._lines.append(text)
+        self.flush()
+
+    def _write(self, line: str) -> None:
+        """Write a line at once, or soon where there are many: each write lets others in."""
+        self._lines.append(line)
+        if self._later is not None:
+            return
+        if time.monotonic() - self._wrote_at > _PAUSE:
+            self.flush()
+        else:
+            self._later = asyncio.get_running_loop().call_later(_PAUSE, self.flush)
+
+    def flush(self) -> None:
+        """Write what is left to be written."""
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        lines, self._lines = self._lines, []
+        if lines:
+            self._wrote_at = time.monotonic()
+            self._terminal.stream.write("\n".join([*lines, ""]))
+            self._terminal.stream.flush()
 
     def serves(self, settings: Settings, catalogue: Catalogue) -> None:
         """Say what the worker takes."""
@@ -91,9 +118,7 @@ class Voice(logging.Handler):
         why = f": {state.error.splitlines()[0]}" if state.error else ""
         left = f" ({state.letter})" if state.letter else ""
         text = f"run {state.job.run_id} {clean(state.job.flow_name)} {status}{took}"
-        line = f"{time.strftime('%H:%M:%S')} {text}{clean(why + left)}\n"
-        self._terminal.stream.write(line)
-        self._terminal.stream.flush()
+        self._write(f"{time.strftime('%H:%M:%S')} {text}{clean(why + left)}")
 
     def stopped(self) -> None:
         """Say that all is over."""

@@ -51,7 +51,7 @@ class AsyncClient:
         self._connection = Connection(
             target=self.target, timeout=timeout, patience=Patience(seconds=retry_for)
         )
-        self._http = httpx.AsyncClient(**self._connection.options())
+        self._http = self._connection.made(httpx.AsyncClient)
 
     async def __aenter__(self) -> Self:
         return self

@@ -75,12 +75,14 @@ class SubmitOptions(TypedDict, total=False):
     label: str
     traceparent: str
     """The span that this run belongs under, as W3C Trace Context has it."""
+    tracestate: str
+    """What other systems want passed on with it."""
 
 
 def submit(flow: str, params: Mapping[str, Any] | None, options: SubmitOptions) -> Call[Submitted]:
     """Return the call that queues a run of a flow that workers know."""
     body: dict[str, Any] = {"flow_name": flow, "params": dict(params or {}), **options}
-    headers = _JSON + _parent(body.pop("traceparent", ""))
+    headers = _JSON + _parent(body)
     body["idempotency_key"] = body.get("idempotency_key") or new_key()
     if "tags" in body:
         body["tags"] = list(body["tags"])
@@ -101,6 +103,7 @@ class WorkflowOptions(TypedDict, total=False):
     priority: str
     label: str
     traceparent: str
+    tracestate: str
 
 
 def submit_yaml(
@@ -111,7 +114,7 @@ def submit_yaml(
 ) -> Call[Submitted]:
     """Return the call that queues a run of a workflow that is sent along."""
     fields: dict[str, Any] = {"flow_name": flow, **options}
-    headers = _parent(fields.pop("traceparent", ""))
+    headers = _parent(fields)
     fields["idempotency_key"] = fields.get("idempotency_key") or new_key()
     if params:
         fields["params"] = encode(dict(params), "params").decode()
@@ -243,8 +246,10 @@ def _run(run_id: str) -> str:
     return f"/runs/{quote(run_id, safe='')}"
 
 
-def _parent(traceparent: str) -> Pairs:
-    return (("traceparent", traceparent),) if traceparent else ()
+def _parent(options: dict[str, Any]) -> Pairs:
+    """Take the caller's span out of the options and return it as headers."""
+    pairs = [(name, options.pop(name, "")) for name in ("traceparent", "tracestate")]
+    return tuple((name, value) for name, value in pairs if value)
 
 
 def _form(fields: Mapping[str, str], workflow: bytes) -> tuple[bytes, str]:

@@ -12,6 +12,7 @@ from tailrace.errors.tree import TransportError
 
 _LONGEST_WAIT = 60.0
 _RETRYABLE = frozenset({429, 502, 503, 504})
+_NOT_THERE = frozenset({404, 405})
 _SHOWN = 200
 
 
@@ -30,10 +31,14 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes, *, asked: str
     details: dict[str, Any] = {"status": status, "detail": said.get("detail")}
     code = str(said.get("code") or "")
     if not message:
-        shown = body[:_SHOWN].decode("utf-8", "replace").strip()
+        if status in _NOT_THERE and not said:
+            return not_ours(asked, f"it answered {status} with something else than JSON")
+        shown = " ".join(body[:_SHOWN].decode("utf-8", "replace").split())
         message = f"{asked} was answered with {status}" + (f": {shown}" if shown else "")
     match status:
-        case 401 | 403:
+        case 401:
+            return NotAllowed(message, code=code or None, hint=_KEY, details=details)
+        case 403:
             return NotAllowed(message, code=code or None, hint=hint or _KEY, details=details)
         case 404:
             return NotFound(message, code=code or None, hint=hint, details=details)
@@ -63,12 +68,12 @@ def not_ours(asked: str, why: str) -> TransportError:
     )
 
 
-def unreachable(server: str, why: str, *, was_sent: bool = True) -> TransportError:
+def unreachable(server: str, why: str, *, was_sent: bool = True, hint: str = "") -> TransportError:
     """Return the error for a server that does not answer."""
     return TransportError(
         f"{server} does not answer: {why}",
         code="TR400",
-        hint="start it with tailrace up, or name another with --server or TAILRACE_SERVER",
+        hint=hint or "start it with tailrace up, or name another with --server or TAILRACE_SERVER",
         details={"server": server, "retryable": True, "was_sent": was_sent},
     )
 

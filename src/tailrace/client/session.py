@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import time
@@ -15,9 +16,10 @@ from tailrace.client.calls import Call
 from tailrace.client.patience import Patience
 from tailrace.client.refusals import error_of, not_ours, unreachable
 from tailrace.client.target import Target
-from tailrace.errors import TransportError
+from tailrace.errors import SettingsError, TransportError
 
 T = TypeVar("T")
+C = TypeVar("C")
 STREAM = "text/event-stream"
 _CONNECT = 5.0
 _ERRNO = re.compile(r"\[Errno -?\d+\] ?")
@@ -47,12 +49,37 @@ class Connection(Struct, frozen=True, kw_only=True):
             "follow_redirects": False,
         }
 
+    def made(self, kind: Callable[..., C]) -> C:
+        """Return a client of httpx.
+
+        Raises:
+            SettingsError: it cannot use the proxy that the environment names (TR192).
+        """
+        try:
+            return kind(**self.options())
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            name = proxy_for(self.target.server) or "the environment"
+            why = "SOCKS needs the package socksio" if isinstance(error, ImportError) else error
+            raise SettingsError(
+                f"the proxy that {name} names cannot be used: {why}",
+                code="TR192",
+                hint=f"mend or unset {name}, or name the server in NO_PROXY",
+            ) from error
+
     def trouble(self, error: Exception, asked: str) -> TransportError:
         """Return what an error of httpx means."""
         server = self.target.server
         match error:
             case httpx.ConnectTimeout() | httpx.ConnectError() | httpx.PoolTimeout():
-                return unreachable(server, _reason(error), was_sent=False)
+                why, hint = _reason(error), ""
+                if "wrong_version_number" in why:
+                    why, hint = "it does not speak TLS", f"write http:// rather than {server[:8]}"
+                elif "certificate" in why:
+                    hint = "SSL_CERT_FILE names the certificate of an authority of your own"
+                name = "" if self.target.is_loopback else proxy_for(server)
+                if name:
+                    why += f" (asked through the proxy that {name} names)"
+                return unreachable(server, why, was_sent=False, hint=hint)
             case httpx.TimeoutException():
                 return unreachable(server, f"{asked} took longer than {self.timeout:g} s")
             case httpx.DecodingError() | httpx.RemoteProtocolError():
@@ -61,6 +88,13 @@ class Connection(Struct, frozen=True, kw_only=True):
                 return unreachable(server, _reason(error))
             case _:
                 return not_ours(asked, _reason(error))
+
+
+def proxy_for(server: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the variable that names the proxy for a server; empty: none does."""
+    scheme = server.partition(":")[0]
+    names = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")
+    return next((name for name in names if environ.get(name)), "")
 
 
 def _reason(error: Exception) -> str:

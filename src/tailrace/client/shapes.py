@@ -51,6 +51,11 @@ class Run(Struct, frozen=True, kw_only=True):
     task_records: dict[str, TaskRecord] = field(default_factory=dict)
     task_records_truncated: bool = False
     output: Any = None
+    """What the run returned; a summary where ``output_kept_apart``."""
+    output_kept_apart: bool = False
+    """The output is large: ``get(run_id, records=True)`` has it whole."""
+    output_bytes: int = 0
+    """Bytes of a large output as JSON."""
     error: str | None = None
     failed_node: str = ""
     failure_id: str = ""

@@ -10,10 +10,11 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx
 
 from tailrace.client import calls
-from tailrace.client.calls import Call, ListOptions, SubmitOptions, WorkflowOptions
+from tailrace.client.calls import Call, ListOptions, Pairs, SubmitOptions, WorkflowOptions
 from tailrace.client.patience import Patience
-from tailrace.client.session import Clock, Connection, Tries, demand_stream, read, refusal
+from tailrace.client.session import STREAM, Clock, Connection, Tries, demand_stream, read, refusal
 from tailrace.client.shapes import Page, Run, RunEvent, Submitted, Tasks, Worker
+from tailrace.client.sse import Event, EventParser
 from tailrace.client.target import find_target
 from tailrace.client.watching import SILENCE, Following
 from tailrace.errors import TransportError
@@ -51,7 +52,7 @@ class Client:
         self._connection = Connection(
             target=self.target, timeout=timeout, patience=Patience(seconds=retry_for)
         )
-        self._http = httpx.Client(**self._connection.options())
+        self._http = self._connection.made(httpx.Client)
 
     def __enter__(self) -> Self:
         return self
@@ -184,6 +185,44 @@ class Client:
                 time.sleep(min(tries.after(self._connection.trouble(error, asked)), clock.left))
             except TransportError as error:
                 time.sleep(min(tries.after(error), clock.left))
+
+    def events(self, path: str, query: Pairs = (), *, last_event_id: str = "") -> Iterator[Event]:
+        """Yield the events of any stream of the server, for ever; one that ends is asked for anew.
+
+        Args:
+            path: of the stream.
+            query: of every request for it.
+            last_event_id: go on from there.
+
+        Raises:
+            TransportError: the server has not answered for as long as requests are sent again.
+            NotAllowed: a key is missing, wrong, or has too low a role.
+        """
+        asked = f"GET {path}"
+        tries = Tries(True, self._connection.patience)  # noqa: FBT003 - one fact
+        while True:
+            parser = EventParser()
+            last = {"Last-Event-ID": last_event_id} if last_event_id else {}
+            try:
+                with self._http.stream(
+                    "GET",
+                    path,
+                    params=query,
+                    headers={"Accept": STREAM, **last},
+                    timeout=httpx.Timeout(self._connection.timeout, read=SILENCE),
+                ) as response:
+                    if response.status_code != httpx.codes.OK:
+                        raise refusal(response, response.read(), asked)
+                    demand_stream(response, asked)
+                    tries = Tries(True, self._connection.patience)  # noqa: FBT003 - one fact
+                    for piece in response.iter_bytes():
+                        for event in parser.feed(piece):
+                            last_event_id = event.event_id or last_event_id
+                            yield event
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                time.sleep(tries.after(self._connection.trouble(error, asked)))
+            except TransportError as error:
+                time.sleep(tries.after(error))
 
     def wait(self, run_id: str, *, timeout: float | None = None) -> Run:
         """Return a run, with its records, as soon as it is over.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 from tailrace.engine.running import Running
 from tailrace.failures import thread_name
 from tailrace.model import EventsDropped, Logged, Progress, Routing
+from tailrace.tracing import bridge
 
 MAX_EVENTS = 1_000
 """Events kept per attempt; further ones are counted."""
@@ -35,7 +36,8 @@ class Attempt:
     recorder: Any = None
     """Who takes spans of OpenTelemetry for it, once there are any."""
     _lock: threading.Lock | None = None
-    _lines: dict[str, str] | None = None
+    _lines: dict[tuple[str, int], str] | None = None
+    """What each thread has begun to write to each stream."""
     _events = 0
     _characters = 0
     _dropped = 0
@@ -73,8 +75,13 @@ class Attempt:
         self._characters += size
         self.run.note(Logged(span or self.span, at or self.run.now(), name, attributes))
 
-    def output(self, stream: str, text: str, span: int | None = None) -> None:
-        """Take what the task wrote to ``stdout`` or ``stderr``; lines become events."""
+    def output(
+        self, stream: str, text: str, span: int | None = None, thread: int | None = None
+    ) -> None:
+        """Take what the task wrote to ``stdout`` or ``stderr``; lines become events.
+
+        ``thread`` is whose text it is; None: this thread's. Those of several are not mixed up.
+        """
         if not self.open:
             return
         lock = self._lock
@@ -87,8 +94,10 @@ class Attempt:
             if self._events >= MAX_EVENTS or self._characters >= MAX_EVENT_TEXT:
                 self._dropped += text.count("\n")
                 return
-            *complete, rest = (lines.get(stream, "") + text).split("\n")
-            lines[stream] = rest[:MAX_LINE]
+            whose = stream, threading.get_ident() if thread is None else thread
+            *complete, rest = (lines.pop(whose, "") + text).split("\n")
+            if rest:
+                lines[whose] = rest[:MAX_LINE]
             for line in complete:
                 self.event(stream, {"message": line[:MAX_LINE]}, span=span)
 
@@ -113,9 +122,8 @@ class Attempt:
     def close(self) -> None:
         """The attempt is over: write what is left, take no more."""
         if self._lines is not None:
-            for stream, rest in self._lines.items():
-                if rest:
-                    self.event(stream, {"message": rest})
+            for (stream, _), rest in self._lines.items():
+                self.event(stream, {"message": rest})
         self.open = False
         if self._dropped:
             self.run.note(EventsDropped(self.span, self._dropped))
@@ -123,8 +131,16 @@ class Attempt:
 
 CURRENT: ContextVar[Attempt | None] = ContextVar("tailrace_attempt", default=None)
 """The attempt whose code is running here."""
-INNER: ContextVar[tuple[Attempt, int] | None] = ContextVar("tailrace_inner_span", default=None)
-"""The attempt and the number of the innermost span that it has opened with ``ctx.span``."""
+
+
+class Inner(bridge.Inner, Protocol):
+    """A span that an attempt has opened with ``ctx.span``."""
+
+    attempt: Attempt
+
+
+INNER: ContextVar[Inner | None] = ContextVar("tailrace_inner_span", default=None)
+"""The innermost span that was opened with ``ctx.span`` here."""
 
 
 def within(attempt: Attempt, function: Callable[[], Any]) -> Any:

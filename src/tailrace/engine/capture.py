@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import sys
 import threading
 from typing import Any, Self, TextIO
@@ -111,7 +112,8 @@ class OutputCapture:
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            self._users -= 1
+            if self._users:
+                self._users -= 1
             if self._users == 0:
                 self._remove()
 
@@ -127,6 +129,15 @@ class OutputCapture:
         if stream != "log":
             out, err = self.originals()
             (out if stream == "stdout" else err).write(text)
+
+    def let_go(self) -> None:
+        """In a forked child, whose attempts are the parent's: output goes where it did before."""
+        self._lock = threading.Lock()
+        self._users = 0
+        self._remove()
+        attempt = CURRENT.get()
+        if attempt is not None:
+            attempt.open = False
 
     def _install(self) -> None:
         self._handler = _SpanHandler()
@@ -156,3 +167,4 @@ class OutputCapture:
 
 OUTPUT = OutputCapture()
 """The one capture of this process."""
+os.register_at_fork(after_in_child=OUTPUT.let_go)

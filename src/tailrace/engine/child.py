@@ -29,7 +29,8 @@ from tailrace.engine.child_recorder import (
 from tailrace.engine.collected import collected
 from tailrace.failures import capture
 from tailrace.model import CallKind
-from tailrace.tracing.bridge import entered
+from tailrace.model.span import SpanLink
+from tailrace.tracing.attributes import attribute
 
 Send = Callable[..., None]
 
@@ -108,7 +109,7 @@ class _Stream(io.TextIOBase):
 
     def write(self, text: str) -> int:
         if text:
-            self._send("output", self._name, text, inner_span())
+            self._send("output", self._name, text, inner_span(), threading.get_ident())
         return len(text)
 
 
@@ -183,43 +184,35 @@ class ChildContext(SimpleNamespace):
 class _ChildSpan:
     """The attempt's span (number 0), or one of the user's own under it, as the child knows it."""
 
+    made: Any = None
+    links: list[SpanLink] | None = None
+
     def __init__(self, send: Send, number: int = 0) -> None:
         self._send = send
-        self._number = number
+        self.number = number
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Set an attribute of this span."""
-        self._send("attribute", self._number, key, value)
+        self._send("attribute", self.number, key, attribute(value))
 
     @contextlib.contextmanager
     def __call__(self, name: str, **attributes: Any) -> Any:
         """Open a span under this one."""
         recorder = current_recorder()
         number = next(LOCAL) if recorder is None else recorder.reserve()[0]
-        parent = self._number or inner_span()
+        parent = self.number or inner_span()
         if recorder is None:
             self._send("span", number, parent, name, attributes)
         else:
             recorder.open_span(number, parent, name, attributes, None)
         span = _ChildSpan(self._send, number)
-        inner = INNER.set(number)
+        inner = INNER.set(span)
         failure = None
         try:
-            with entered(recorder, number, _Attributes(span)):
-                yield span
+            yield span
         except BaseException as error:
             failure = capture(error)
             raise
         finally:
             INNER.reset(inner)
             self._send("span_end", number, failure)
-
-
-class _Attributes(dict[str, Any]):
-    """Takes what OpenTelemetry's API sets on a span that was opened with ``ctx.span``."""
-
-    def __init__(self, span: _ChildSpan) -> None:
-        self._span = span
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self._span.set_attribute(key, value)

@@ -48,9 +48,9 @@ class ChildEvents:
     ) -> None:
         self._attempt.event(name, attributes, span=self._numbers.get(local), at=at)
 
-    def _take_output(self, stream: str, text: str, local: int = 0) -> None:
+    def _take_output(self, stream: str, text: str, local: int = 0, thread: int = 0) -> None:
         self._attempt.run.echo(stream, text)
-        self._attempt.output(stream, text, self._numbers.get(local))
+        self._attempt.output(stream, text, self._numbers.get(local), thread)
 
     def _set_attribute(self, local: int, key: str, value: Any) -> None:
         if local == 0:

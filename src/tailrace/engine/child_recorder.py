@@ -9,14 +9,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+from tailrace.engine.carrying import carry
 from tailrace.engine.failed_span import failure_of
 from tailrace.model import span_id
-from tailrace.tracing.bridge import bridge_to, innermost, is_bridged
+from tailrace.model.span import SpanLink
+from tailrace.tracing.bridge import Inner, bridge_to, innermost
 
 Send = Callable[..., None]
 LOCAL = itertools.count(1)
 """Numbers of spans as child and parent call them; 0 is the attempt's own."""
-INNER: ContextVar[int] = ContextVar("tailrace_inner_span", default=0)
+INNER: ContextVar[Inner | None] = ContextVar("tailrace_inner_span", default=None)
 """The innermost span that was opened with ``ctx.span`` here."""
 
 
@@ -28,12 +30,15 @@ class Place(NamedTuple):
     span: int
     numbers: tuple[int, ...]
     """Numbers that spans of the child may have; further ones get theirs in the parent."""
+    trace_state: str = ""
+    """W3C ``tracestate`` to pass on."""
 
 
 class ChildRecorder:
     """One attempt as OpenTelemetry's API sees it in the child."""
 
     made: Any = None
+    links: list[SpanLink] | None = None
     is_open = True
 
     def __init__(self, send: Send, place: Place) -> None:
@@ -43,6 +48,7 @@ class ChildRecorder:
         self._known: dict[int, tuple[int, int]] = {}
         """Local number to number in the run (0: the parent gives one) and id."""
         self.trace_id = int(place.run_id, 16)
+        self.trace_state = place.trace_state
 
     def traceparent(self, number: int = 0) -> str:
         """Return a span as W3C's header names it, by its local number."""
@@ -53,6 +59,10 @@ class ChildRecorder:
         local, number = next(LOCAL), next(self._free, 0)
         self._known[local] = number, self._id(number)
         return local, self._known[local][1]
+
+    def inner(self) -> Inner | None:
+        """Return the innermost span that was opened with ``ctx.span`` here."""
+        return INNER.get()
 
     def id_of(self, number: int) -> int:
         """Return the id of a span, by its local number."""
@@ -92,6 +102,14 @@ class ChildRecorder:
         self._send("attribute", 0, key, value)
 
 
+def environment_of(trace_id: int, span_id: int, trace_state: str) -> dict[str, str]:
+    """Return the variables by which a program knows the span that started it."""
+    found = {"TRACEPARENT": f"00-{trace_id:032x}-{span_id:016x}-01"}
+    if trace_state:
+        found["TRACESTATE"] = trace_state
+    return found
+
+
 class _Now:
     recorder: ChildRecorder | None = None
     """That of the one attempt that runs in this process."""
@@ -102,6 +120,15 @@ def current_recorder() -> ChildRecorder | None:
     return _Now.recorder
 
 
+def current_environment() -> dict[str, str] | None:
+    """Return what a program started here finds in its environment."""
+    recorder = _Now.recorder
+    if recorder is None:
+        return None
+    span_id = recorder.id_of(inner_span())
+    return environment_of(recorder.trace_id, span_id, recorder.trace_state)
+
+
 @contextmanager
 def recorded(send: Send, place: Place | None) -> Iterator[None]:
     """Run an attempt in its place: for spans of OpenTelemetry, and for processes it starts."""
@@ -110,20 +137,23 @@ def recorded(send: Send, place: Place | None) -> Iterator[None]:
         return
     recorder = _Now.recorder = ChildRecorder(send, place)
     before = {name: os.environ.pop(name, None) for name in ("TRACEPARENT", "TRACESTATE")}
-    os.environ["TRACEPARENT"] = recorder.traceparent()
+    os.environ |= environment_of(recorder.trace_id, recorder.id_of(0), recorder.trace_state)
+    carry(current_environment, INNER)
     bridge_to(current_recorder)
     try:
         yield
     finally:
         recorder.is_open = False
         _Now.recorder = None
-        del os.environ["TRACEPARENT"]
+        for name in before:
+            os.environ.pop(name, None)
         os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 def inner_span() -> int:
     """Return the local number of the span that is current here; 0: the attempt's own is."""
     recorder = _Now.recorder
-    if is_bridged() and recorder is not None:
+    if recorder is not None:
         return innermost(recorder)
-    return INNER.get()
+    inner = INNER.get()
+    return 0 if inner is None else inner.number

@@ -6,12 +6,16 @@ import time
 from collections.abc import Callable
 
 
-def start_clock(not_before: int = 0) -> Callable[[], int]:
-    """Return a clock: nanoseconds since the epoch, anchored now, advanced by the monotonic clock.
+def anchor(not_before: int = 0) -> int:
+    """Return what is to be added to the monotonic clock for nanoseconds since the epoch.
 
     It begins at ``not_before`` where the wall clock is behind that, as another machine's may be.
     The difference of two of its instants is a true duration even when the wall clock jumps.
     """
-    offset = max(time.time_ns(), not_before) - time.monotonic_ns()
+    return max(time.time_ns(), not_before) - time.monotonic_ns()
+
+
+def clock_at(offset: int) -> Callable[[], int]:
+    """Return the clock of an anchor."""
     monotonic = time.monotonic_ns
     return lambda: offset + monotonic()

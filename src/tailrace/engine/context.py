@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, MutableMapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 from tailrace.engine.artifacts import save_artifact
@@ -13,32 +12,19 @@ from tailrace.engine.attempt import Attempt
 from tailrace.engine.frame import Frame, ResultsView
 from tailrace.engine.recorder import inner_span
 from tailrace.engine.scratch import Scratch
-from tailrace.engine.user_span import UserSpan
+from tailrace.engine.user_span import AttemptSpan
 from tailrace.model import LoopFrame, SpanHandle, span_id
+from tailrace.tracing.attributes import fixed
 
 LOGGER_NAME = "tailrace.task"
-
-
-class _AttemptSpan:
-    __slots__ = ("_attempt",)
-
-    def __init__(self, attempt: Attempt) -> None:
-        self._attempt = attempt
-
-    def set_attribute(self, key: str, value: Any) -> None:
-        """Set an attribute of the node's span."""
-        self._attempt.set_attribute(key, value)
-
-    def __call__(self, name: str, **attributes: Any) -> AbstractContextManager[SpanHandle]:
-        """Open a span under the attempt's."""
-        attempt = self._attempt
-        return UserSpan(attempt, inner_span(attempt) or attempt.span, name, attributes)
 
 
 class TaskContext:
     """What one attempt can see and do."""
 
-    __slots__ = ("_attempt", "_frame", "_payload", "_scratch", "results")
+    __slots__ = ("_attempt", "_frame", "_payload", "_scratch", "results", "span")
+    span: SpanHandle
+    """The attempt's span."""
 
     def __init__(self, attempt: Attempt, frame: Frame, payload: Any, scratch: Scratch) -> None:
         self._attempt = attempt
@@ -46,6 +32,13 @@ class TaskContext:
         self._payload = payload
         self._scratch = scratch
         self.results: Mapping[str, Any] = ResultsView(frame)
+
+    def __getattr__(self, name: str) -> SpanHandle:
+        """Make what few tasks ask for, once it is asked for; then it is found without this."""
+        if name != "span":
+            raise AttributeError(f"a context has no {name!r}", name=name, obj=self)
+        self.span = AttemptSpan(self._attempt)
+        return self.span
 
     def portable(self, parameters: frozenset[str]) -> dict[str, Any]:
         """Return what a child process needs to offer the same names."""
@@ -139,11 +132,6 @@ class TaskContext:
         return logging.getLogger(LOGGER_NAME)
 
     @property
-    def span(self) -> SpanHandle:
-        """The attempt's span."""
-        return _AttemptSpan(self._attempt)
-
-    @property
     def is_cancelled(self) -> bool:
         """True once the attempt should stop."""
         return self._attempt.cancelled or self._attempt.run.cancel.requested
@@ -159,7 +147,7 @@ class TaskContext:
 
     def event(self, name: str, **attributes: Any) -> None:
         """Add an event to the attempt's span."""
-        self._attempt.event(name, attributes)
+        self._attempt.event(name, fixed(attributes))
 
     def save_artifact(self, name: str, data: Any) -> str:
         """Store data under the run's artifact folder and return its path."""

@@ -88,13 +88,14 @@ class StepFacts:
 class PlanFacts:
     """The facts of all steps of a plan, each worked out at its first use."""
 
-    __slots__ = ("_facts", "_same", "_shapes")
+    __slots__ = ("_facts", "_policy", "_same", "_shapes")
 
     def __init__(self) -> None:
         self._facts: dict[TaskStep, StepFacts] = {}
         self._shapes: dict[tuple[Any, ...], ShapeKey] = {}
         self._same: dict[tuple[int, int], tuple[TaskSpec, EffectivePolicy, ShapeKey]] = {}
         """By identity, which costs less than the hash of a policy; holds what it knows by it."""
+        self._policy: tuple[EffectivePolicy | None, dict[str, Any]] = (None, {})
 
     def of(self, step: TaskStep) -> StepFacts:
         """Return the facts of a step."""
@@ -102,6 +103,14 @@ class PlanFacts:
         if known is None:
             known = self._facts[step] = StepFacts(step, self.shape(step))
         return known
+
+    def policy(self, policy: EffectivePolicy) -> dict[str, Any]:
+        """Return the snapshot of the plan's policy."""
+        known, shown = self._policy
+        if known is not policy:
+            shown = snapshot(policy)
+            self._policy = (policy, shown)
+        return shown
 
     def shape(self, step: TaskStep) -> ShapeKey:
         """Return what the spans of a step share with those of others; one object for equal ones."""

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tailrace.engine.attempt import CURRENT, INNER, Attempt
-from tailrace.engine.child_recorder import Place
+from tailrace.engine.attempt import CURRENT, INNER, Attempt, Inner
+from tailrace.engine.carrying import carry
+from tailrace.engine.child_recorder import Place, environment_of
 from tailrace.engine.failed_span import failure_of
 from tailrace.model import UserSpanFinished, UserSpanStarted, span_id
-from tailrace.tracing.bridge import bridge_to, innermost, is_bridged
+from tailrace.model.span import SpanLink
+from tailrace.tracing.attributes import fixed
+from tailrace.tracing.bridge import BRIDGE, bridge_to, innermost
 
 
 class AttemptRecorder:
     """One attempt as OpenTelemetry's API sees it."""
 
     made: Any = None
+    links: list[SpanLink] | None = None
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
         self.trace_id = int(attempt.run.run_id, 16)
+        self.trace_state = attempt.run.request.trace_state
 
     @property
     def is_open(self) -> bool:
@@ -30,6 +35,11 @@ class AttemptRecorder:
         """Return number and id for a span."""
         number = self._attempt.run.next_span()
         return number, self.id_of(number)
+
+    def inner(self) -> Inner | None:
+        """Return the innermost span that was opened with ``ctx.span`` here."""
+        inner = INNER.get()
+        return inner if inner is not None and inner.attempt is self._attempt else None
 
     def id_of(self, number: int) -> int:
         """Return the id of a span."""
@@ -42,7 +52,8 @@ class AttemptRecorder:
         """Note that a span opened."""
         attempt = self._attempt
         run = attempt.run
-        run.note(UserSpanStarted(number, parent or attempt.span, name, at or run.now(), attributes))
+        above, given = parent or attempt.span, fixed(attributes)
+        run.note(UserSpanStarted(number, above, name, at or run.now(), given))
 
     def close_span(
         self,
@@ -53,13 +64,14 @@ class AttemptRecorder:
     ) -> None:
         """Note that a span ended."""
         run = self._attempt.run
-        run.note(UserSpanFinished(number, at or run.now(), attributes, failure_of(failure)))
+        given = fixed(attributes)
+        run.note(UserSpanFinished(number, at or run.now(), given, failure_of(failure)))
 
     def add_event(
         self, number: int, name: str, attributes: Mapping[str, Any], at: int | None
     ) -> None:
         """Note an event, within the bounds of the attempt."""
-        self._attempt.event(name, dict(attributes), span=number or None, at=at)
+        self._attempt.event(name, fixed(dict(attributes)), span=number or None, at=at)
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Set an attribute that the node's span gets when it ends."""
@@ -87,7 +99,7 @@ def place_of(attempt: Attempt) -> Place | None:
     if recorder_of(attempt) is None:
         return None
     numbers = tuple(run.next_span() for _ in range(_FOR_CHILD))
-    return Place(run.run_id, run.span_base, attempt.span, numbers)
+    return Place(run.run_id, run.span_base, attempt.span, numbers, run.request.trace_state)
 
 
 def current_recorder() -> AttemptRecorder | None:
@@ -98,13 +110,26 @@ def current_recorder() -> AttemptRecorder | None:
 
 def inner_span(attempt: Attempt) -> int | None:
     """Return the number of the span inside the attempt that is current here; None: its own is."""
-    if is_bridged():
+    if BRIDGE.context is not None:
         recorder = recorder_of(attempt)
-        return None if recorder is None else innermost(recorder) or None
+        if recorder is not None:
+            return innermost(recorder) or None
     inner = INNER.get()
-    return inner[1] if inner is not None and inner[0] is attempt else None
+    return inner.number if inner is not None and inner.attempt is attempt else None
 
 
-def watch_opentelemetry() -> None:
-    """Have spans of OpenTelemetry recorded once the program uses it."""
+def current_environment() -> Mapping[str, str] | None:
+    """Return what a program started here finds in its environment."""
+    attempt = CURRENT.get()
+    recorder = None if attempt is None else recorder_of(attempt)
+    if attempt is None or recorder is None:
+        return None
+    return environment_of(
+        recorder.trace_id, recorder.id_of(inner_span(attempt) or 0), recorder.trace_state
+    )
+
+
+def watch() -> None:
+    """Have what tasks start belong to them, and spans of OpenTelemetry recorded once it is used."""
+    carry(current_environment, CURRENT, INNER)
     bridge_to(current_recorder)

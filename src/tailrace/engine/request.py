@@ -44,6 +44,8 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     grace: float = 5.0
     """Seconds that running attempts have to stop after a cancel, before they are abandoned."""
     parent_span_id: str = ""
+    trace_state: str = ""
+    """W3C ``tracestate`` of the span ``parent_span_id``, to be passed on."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     timeout: float | None = None
     """Seconds after which the whole run is cancelled."""
@@ -68,6 +70,8 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     """How far the run had come on another worker; None: it begins."""
     queued_at: int = 0
     """Nanoseconds since the epoch at which it was queued, for a span of that; 0: it was not."""
+    accepted_at: int = 0
+    """Likewise at which the queue had it for good, where that is known apart; for another span."""
     recall: Recall | None = None
     """Where outputs of cached tasks are looked up; None: nowhere."""
     may_recall: Callable[[str], bool] = _always
@@ -79,3 +83,5 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     letter: str = ""
     """Dead letter that this run redrives."""
     generation: int = 0
+    deliver: Callable[[Any], None] | None = None
+    """Is given the output of a run that has completed, before the journal hears of its end."""

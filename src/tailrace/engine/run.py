@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from tailrace.engine.cancel import CancelScope
 from tailrace.engine.capture import OUTPUT
 from tailrace.engine.frame import FlowFrame, Frame
-from tailrace.engine.recorder import watch_opentelemetry
+from tailrace.engine.recorder import watch
 from tailrace.engine.request import RunRequest
 from tailrace.engine.running import Running, ScopeEnd
 from tailrace.engine.scope import ScopeRun
@@ -27,7 +27,6 @@ from tailrace.model import (
     UserSpanFinished,
     UserSpanStarted,
 )
-from tailrace.policy import snapshot
 from tailrace.ports import Journal
 from tailrace.tracing.summary import summarize, summarize_inputs
 
@@ -58,7 +57,7 @@ class Run(Running):
 
     async def execute(self) -> RunEnd:
         """Run to the end. Raises only when the journal cannot keep its promise."""
-        watch_opentelemetry()
+        watch()
         self._loop = asyncio.get_running_loop()
         request = self.request
         scratch = Scratch()
@@ -105,14 +104,14 @@ class Run(Running):
                 self.span_base,
                 request.parent_span_id,
                 "" if request.reuse is None else request.reuse.run_id,
-                dict(request.attributes),
+                _attributes(request),
                 request.code_version,
                 None if request.inputs is None else request.inputs.body,
                 "" if request.inputs is None else request.inputs.codec,
                 request.lineage,
                 request.letter,
                 request.generation,
-                snapshot(self.plan.policy),
+                request.facts.policy(self.plan.policy),
                 request.fingerprints,
                 "" if request.reuse is None else request.reuse.span_id,
             )
@@ -121,6 +120,11 @@ class Run(Running):
         if request.queued_at:
             span, at = self.next_span(), self.now()
             since = min(request.queued_at, at)
+            if request.accepted_at:
+                accepted = min(max(request.accepted_at, since), at)
+                self.outbox.append(UserSpanStarted(span, 1, "accept", since, {}))
+                self.outbox.append(UserSpanFinished(span, accepted, {}))
+                span, since = self.next_span(), accepted
             self.outbox.append(UserSpanStarted(span, 1, "queue", since, {}))
             self.outbox.append(UserSpanFinished(span, at, {}))
 
@@ -170,6 +174,8 @@ class Run(Running):
             handled_failures=self.handled_failures,
             interrupt=self.interrupt,
         )
+        if status is RunStatus.COMPLETED and self.request.deliver is not None:
+            self.request.deliver(result.output)
         record = RunFinished(
             self.now(),
             status,
@@ -197,6 +203,11 @@ def _status(state: NodeState, *, cancelled: bool) -> RunStatus:
     if cancelled or state is NodeState.CANCELLED:
         return RunStatus.CANCELLED
     return RunStatus.FAILED
+
+
+def _attributes(request: RunRequest) -> dict[str, Any]:
+    passed_on = {"tracestate": request.trace_state} if request.trace_state else {}
+    return {**request.attributes, **passed_on}
 
 
 class NullJournal:

@@ -8,12 +8,13 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from tailrace.engine.cancel import CancelScope
-from tailrace.engine.clock import start_clock
+from tailrace.engine.clock import anchor, clock_at
 from tailrace.engine.facts import ShapeKey, StepFacts
 from tailrace.engine.frame import Frame
 from tailrace.engine.request import Echo, RunRequest
@@ -72,12 +73,14 @@ class Running:
         self.run_id = request.run_id
         self.lineage = request.lineage or request.run_id
         self.grace = request.grace
-        self.artifact_folder = request.artifact_folder / request.run_id
         self.journal = journal
         continued = request.continued
         self.continued = continued
         """How far the run had come on another worker."""
-        self.now = start_clock(0 if continued is None else continued.latest)
+        self.clock_offset = anchor(0 if continued is None else continued.latest)
+        self.now = clock_at(self.clock_offset)
+        self.note = journal.note
+        """Hands over what nothing waits for; thread-safe."""
         self.cancel = CancelScope()
         self.outbox: list[Any] = []
         self.max_parallel = request.plan.max_parallel
@@ -106,6 +109,11 @@ class Running:
         self._older_shapes = 0 if continued is None else continued.shapes
         self._slot_wanted: deque[Callable[[], None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @cached_property
+    def artifact_folder(self) -> Path:
+        """Where artifacts of the run go."""
+        return self.request.artifact_folder / self.run_id
 
     # Numbers and facts.
 
@@ -165,10 +173,6 @@ class Running:
             self._watch.take(records, self._errors)  # type: ignore[arg-type]  # as in ``note``
         if not self.request.keep_errors:
             self._errors.clear()
-
-    def note(self, record: Record) -> None:
-        """Hand over a record that nothing waits for; thread-safe."""
-        self.journal.note(record)  # type: ignore[arg-type]  # every Record is one of AnyRecord
 
     def reaches(self, container: str) -> bool:
         """Tell whether the one node asked for, or one to reuse, is inside the container."""

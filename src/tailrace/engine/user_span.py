@@ -2,51 +2,69 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from contextvars import Token
+from time import monotonic_ns
 from types import TracebackType
 from typing import Any, Self
 
-from tailrace.engine.attempt import INNER, Attempt
-from tailrace.engine.recorder import recorder_of
+from msgspec import Struct
+
+from tailrace.engine.attempt import INNER, Attempt, Inner
+from tailrace.engine.recorder import inner_span
 from tailrace.failures import capture
-from tailrace.model import SpanHandle, UserSpanFinished, UserSpanStarted
-from tailrace.tracing.bridge import entered, is_bridged
+from tailrace.model import AnyRecord, FailureRecord, SpanHandle, UserSpanFinished, UserSpanStarted
+from tailrace.model.span import SpanLink
+from tailrace.tracing.attributes import FIXED, attribute, fixed
+from tailrace.tracing.bridge import BRIDGE
 
 
-class UserSpan:
+class UserSpan(Struct, eq=False):
     """A span that is open while its ``with`` block runs; it can be entered once.
 
-    A class rather than a generator: a task may open very many.
+    It is what the journal is given when it opens, once for start and end where both have happened
+    before the journal's thread comes to it: a task may open very many.
     """
 
-    __slots__ = ("_attempt", "_bridge", "_inner", "_name", "_number", "_parent", "attributes")
-
-    def __init__(
-        self, attempt: Attempt, parent: int, name: str, attributes: dict[str, Any]
-    ) -> None:
-        self._attempt = attempt
-        self._parent = parent
-        self._name = name
-        self._number = 0
-        self._inner: Token[tuple[Attempt, int] | None] | None = None
-        self._bridge: AbstractContextManager[Any] | None = None
-        self.attributes = attributes
-        """Before it opens those that it opens with; then those that it gets when it ends."""
+    attempt: Attempt
+    name: str
+    given: dict[str, Any]
+    """Attributes that it opens with."""
+    parent: int = 0
+    """Number of the span that it hangs under; 0: the one that is current when it opens."""
+    number: int = 0
+    start: int = 0
+    end: int = 0
+    """Both by the monotonic clock; 0: not yet."""
+    later: dict[str, Any] | None = None
+    """Attributes that were set while it was open."""
+    failure: FailureRecord | None = None
+    made: Any = None
+    """Where the bridge to OpenTelemetry keeps what it has made for this span, while it is open."""
+    links: list[SpanLink] | None = None
+    outer: Token[Inner | None] | None = None
+    is_begun: bool = False
+    is_over: bool = False
+    """What was written of it: that it has started, that it has ended."""
 
     def __enter__(self) -> Self:
         """Open the span and make it the current one."""
-        if self._number:
-            raise RuntimeError(f"span {self._name!r} has been entered before; open another one")
-        attempt = self._attempt
+        if self.number:
+            raise RuntimeError(f"span {self.name!r} has been entered before; open another one")
+        attempt = self.attempt
+        if not self.parent:
+            outer, attached = INNER.get(), BRIDGE.attached
+            if attached is not None and attached():
+                self.parent = inner_span(attempt) or attempt.span
+            elif outer is not None and outer.attempt is attempt:
+                self.parent = outer.number
+            else:
+                self.parent = attempt.span
         run = attempt.run
-        self._number = number = run.next_span()
-        run.note(UserSpanStarted(number, self._parent, self._name, run.now(), self.attributes))
-        self.attributes = {}
-        self._inner = INNER.set((attempt, number))
-        if is_bridged():
-            self._bridge = entered(recorder_of(attempt), number, self.attributes)
-            self._bridge.__enter__()
+        self.number = next(run.spans)
+        self.outer = INNER.set(self)
+        self.start = monotonic_ns()
+        run.note(self)
         return self
 
     def __exit__(
@@ -56,21 +74,62 @@ class UserSpan:
         traceback: TracebackType | None,
     ) -> None:
         """Close the span, as failed where the block was left by an error."""
-        run = self._attempt.run
+        now = monotonic_ns()
+        if self.end or self.outer is None:
+            return
+        if error is not None:
+            self.failure = capture(error)
+        # In this order, as ``take`` has it the other way round: one of the two sees the other.
+        self.end = now
+        if self.is_begun:
+            self.attempt.run.note(self)
+        outer, self.outer, self.made = self.outer, None, None
         try:
-            if self._bridge is not None:
-                self._bridge.__exit__(kind, error, traceback)
-        finally:
-            failure = None if error is None else capture(error)
-            run.note(UserSpanFinished(self._number, run.now(), self.attributes, failure))
-            if self._inner is not None:
-                with suppress(ValueError):  # a generator may be closed in another context
-                    INNER.reset(self._inner)
+            INNER.reset(outer)
+        except ValueError:  # a generator may be closed in another context
+            return
+
+    def take(self, into: list[AnyRecord]) -> None:
+        """Add what has happened and was not written before."""
+        offset = self.attempt.run.clock_offset
+        if not self.is_begun:
+            self.is_begun = True
+            at = self.start + offset
+            into.append(UserSpanStarted(self.number, self.parent, self.name, at, self.given))
+        if self.end and not self.is_over:
+            self.is_over = True
+            at = self.end + offset
+            into.append(UserSpanFinished(self.number, at, {**(self.later or {})}, self.failure))
 
     def set_attribute(self, key: str, value: Any) -> None:
-        """Set an attribute of this span."""
-        self.attributes[key] = value
+        """Set an attribute of this span; once it has ended it keeps what it has."""
+        if self.end:
+            return
+        if value.__class__ not in FIXED:
+            value = attribute(value)
+        if self.later is None:
+            self.later = {key: value}
+        else:
+            self.later[key] = value
 
     def __call__(self, name: str, **attributes: Any) -> AbstractContextManager[SpanHandle]:
         """Open a span under this one."""
-        return UserSpan(self._attempt, self._number, name, attributes)
+        return UserSpan(self.attempt, name, fixed(attributes), self.number)
+
+
+class AttemptSpan(Struct, eq=False):
+    """The attempt's span as its task sees it."""
+
+    attempt: Attempt
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Set an attribute of the node's span."""
+        self.attempt.set_attribute(key, value)
+
+    def __call__(self, name: str, **attributes: Any) -> AbstractContextManager[SpanHandle]:
+        """Open a span under the one that is current."""
+        for value in attributes.values():
+            if value.__class__ not in FIXED:
+                attributes = fixed(attributes)
+                break
+        return UserSpan(self.attempt, name, attributes)

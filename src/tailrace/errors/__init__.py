@@ -1,6 +1,7 @@
 """One error tree with stable codes."""
 
 from tailrace.errors.tree import (
+    RUN_EXISTS,
     Conflict,
     DefinitionError,
     ExpressionError,
@@ -18,6 +19,7 @@ from tailrace.errors.tree import (
 )
 
 __all__ = [
+    "RUN_EXISTS",
     "Conflict",
     "DefinitionError",
     "ExpressionError",

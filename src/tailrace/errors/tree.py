@@ -161,6 +161,10 @@ class Conflict(TailraceError):  # noqa: N818 - an answer more than a fault
     default_code = "TR402"
 
 
+RUN_EXISTS = "TR524"
+"""Code of the ``StoreError`` of a run whose id the store has already."""
+
+
 class StoreError(TailraceError):
     """The store cannot be opened, read or written."""
 

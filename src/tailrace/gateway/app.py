@@ -15,7 +15,18 @@ from starlette.responses import Response
 from tailrace.errors import TailraceError
 from tailrace.gateway.gate import App, Gate, Handler
 from tailrace.gateway.problems import Problem, answer_to, invalid_list
-from tailrace.gateway.routes import api, health, runs, stream, submit, telemetry, wheels, workers
+from tailrace.gateway.routes import (
+    api,
+    failures,
+    health,
+    runs,
+    stream,
+    submit,
+    telemetry,
+    traces,
+    wheels,
+    workers,
+)
 from tailrace.gateway.service import Gateway
 
 _ABOUT = """Takes runs, tells how they stand, and keeps their traces.
@@ -62,7 +73,7 @@ def documentation(**settings: object) -> FastAPI:
         redoc_url=None,
         **settings,  # type: ignore[arg-type]
     )
-    for part in (submit, runs, workers, health, wheels, api, stream, telemetry):
+    for part in (submit, runs, workers, health, wheels, api, traces, failures, stream, telemetry):
         app.include_router(part.router)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _refused)

@@ -11,6 +11,8 @@ from tailrace.model.remote import WorkerRecord
 
 _FRESH = 1.0
 """Seconds for which what was read is good enough."""
+_GLANCE = 0.1
+"""Seconds for which it is remembered which tags are served."""
 _ALIVE = frozenset({"RUNNING", "IDLE"})
 _NO_SYNC = {"enabled": False, "last_result": "disabled"}
 
@@ -26,6 +28,8 @@ class WorkerBoard:
         self._ahead = 0.0
         """Seconds by which the clock of NATS, which says when they were seen, is ahead of ours."""
         self._reading: asyncio.Task[None] | None = None
+        self._served: dict[str, bool] = {}
+        self._served_until = float("-inf")
 
     async def workers(self) -> list[dict[str, Any]]:
         """Return all workers as ``GET /workers`` shows them, the last seen first.
@@ -51,8 +55,16 @@ class WorkerBoard:
         """Whether a worker that is alive takes a tag; None: nothing is known yet."""
         if self._read_at == float("-inf"):
             return None
-        workers = (record for record, _ in self._workers.values())
-        return any(tag in one.tags and self.state_of(one) in _ALIVE for one in workers)
+        now = time.monotonic()
+        if now > self._served_until:
+            self._served.clear()
+            self._served_until = now + _GLANCE
+        found = self._served.get(tag)
+        if found is None:
+            workers = (record for record, _ in self._workers.values())
+            found = any(tag in one.tags and self.state_of(one) in _ALIVE for one in workers)
+            self._served[tag] = found
+        return found
 
     def state_of(self, record: WorkerRecord) -> str:
         """Return how a worker is: one that was not seen for long is DISCONNECTED."""
@@ -78,6 +90,7 @@ class WorkerBoard:
 
     async def _read(self) -> None:
         self._workers = await self._registry.workers()
+        self._served.clear()
         self._ahead = await self._registry.now() - time.time()
         self._read_at = time.monotonic()
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
 from tailrace.gateway.problems import Problem
-from tailrace.gateway.service import Gateway
+
+if TYPE_CHECKING:
+    from tailrace.gateway.service import Gateway
 
 HEARTBEAT = 1.5
 """Seconds of silence after which a sign of life is sent; an older client gives up after 5."""
 _STUCK = 60.0
 """Seconds for which a client may take nothing of what is sent."""
-_HEADERS = {
+STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache",
     "connection": "keep-alive",
@@ -28,6 +30,23 @@ def frame(event: str, data: bytes, *, event_id: str = "") -> bytes:
     """Return an event. ``data`` is JSON on one line."""
     head = f"event: {event}\n" + (f"id: {event_id}\n" if event_id else "")
     return head.encode() + b"data: " + data + b"\n\n"
+
+
+def demand_room(gateway: Gateway) -> None:
+    """Refuse one more event stream where too many are open.
+
+    Raises:
+        Problem: 503.
+    """
+    if len(gateway.streams) >= gateway.settings.max_watchers:
+        raise Problem(
+            503,
+            "too many watchers",
+            code="TR431",
+            message=f"{len(gateway.streams):,} event streams are open; no more are taken",
+            hint="Raise gateway.max_watchers, or watch fewer runs.",
+            headers={"Retry-After": "5"},
+        )
 
 
 class EventStream(Response):
@@ -42,16 +61,8 @@ class EventStream(Response):
     """
 
     def __init__(self, gateway: Gateway, frames: AsyncIterator[bytes]) -> None:
-        if len(gateway.streams) >= gateway.settings.max_watchers:
-            raise Problem(
-                503,
-                "too many watchers",
-                code="TR431",
-                message=f"{len(gateway.streams):,} event streams are open; no more are taken",
-                hint="Raise gateway.max_watchers, or watch fewer runs.",
-                headers={"Retry-After": "5"},
-            )
-        super().__init__(headers=_HEADERS)
+        demand_room(gateway)
+        super().__init__(headers=STREAM_HEADERS)
         del self.headers["content-length"]
         self._gateway = gateway
         self._frames = frames
@@ -60,16 +71,16 @@ class EventStream(Response):
         """Send frames until there are no more, or nobody is left to take them."""
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         pump = asyncio.create_task(self._pump(send))
-        gone = asyncio.create_task(_gone(receive))
+        left = asyncio.create_task(gone(receive))
         self._gateway.streams.add(pump)
         self._gateway.counters.watchers.inc()
         try:
-            await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({pump, left}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._gateway.streams.discard(pump)
             self._gateway.counters.watchers.dec()
-            has_client = not gone.done()
-            for task in (pump, gone):
+            has_client = not left.done()
+            for task in (pump, left):
                 task.cancel()
                 with suppress(asyncio.CancelledError, TimeoutError):
                     await task
@@ -87,7 +98,7 @@ class EventStream(Response):
                 await close()
 
 
-async def _gone(receive: Any) -> None:
+async def gone(receive: Any) -> None:
     """Return when the client has left."""
     while True:
         message: MutableMapping[str, Any] = await receive()

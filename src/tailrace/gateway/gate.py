@@ -90,7 +90,7 @@ class Gate:
         if path not in OPEN:
             headers = scope["headers"]
             if self._is_guarded:
-                _demand_own(headers, method)
+                demand_own(headers, method)
             caller = ANYBODY
             if self._needs_key:
                 caller = await self._gateway.keys.caller(_value(headers, self._header))
@@ -153,7 +153,7 @@ def _value(headers: list[tuple[bytes, bytes]], name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in headers if key == name), "")
 
 
-def _demand_own(headers: list[tuple[bytes, bytes]], method: str) -> None:
+def demand_own(headers: list[tuple[bytes, bytes]], method: str) -> None:
     """Refuse what a web page makes a browser send: without keys, being here is all that counts.
 
     Raises:

@@ -26,6 +26,12 @@ class JoinedTransport:
             self._pieces = []
             self._transport.write(b"".join(pieces))
 
+    def write_now(self, data: bytes) -> None:
+        """Send bytes after those that are still to be sent, in this moment."""
+        if self._pieces:
+            self._flush()
+        self._transport.write(data)
+
     def close(self) -> None:
         """Send what is still to be sent, and disconnect."""
         self._flush()

@@ -132,6 +132,13 @@ class KeyRing:
         self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
+    def known(self, key: str) -> Caller | None:
+        """Return who a key belongs to, if that was looked up just now; None: ask ``caller``."""
+        seen = self._seen.get(hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest())
+        if seen is None or time.monotonic() - seen.checked > _FRESH:
+            return None
+        return seen.caller
+
     async def caller(self, key: str) -> Caller:
         """Return who a key belongs to.
 

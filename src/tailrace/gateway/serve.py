@@ -9,12 +9,16 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tailrace.gateway.app import create_app
+from tailrace.gateway.express import Express
 from tailrace.gateway.index import SqliteRunIndex
 from tailrace.gateway.joined import joined
 from tailrace.gateway.service import Gateway
@@ -79,6 +83,16 @@ def serve(
         runner.run(_serve(settings, bound, data_dir, insecure=insecure, listening=listening))
 
 
+def _protocol(gateway: Gateway) -> type[Any]:
+    """Return the protocol of connections; the short way is known to the faster one only."""
+    chosen: type[Any] = AutoHTTPProtocol
+    if chosen is H11Protocol:
+        return joined(chosen)
+    from tailrace.gateway.lane import Lane  # noqa: PLC0415 - needs httptools
+
+    return cast("type[Any]", partial(Lane, Express(gateway)))
+
+
 async def _serve(
     settings: Settings,
     bound: socket.socket,
@@ -96,7 +110,7 @@ async def _serve(
     )
     config = uvicorn.Config(
         create_app(gateway),
-        http=joined(AutoHTTPProtocol),
+        http=_protocol(gateway),
         log_config=None,
         access_log=False,
         lifespan="on",
@@ -109,6 +123,7 @@ async def _serve(
     host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     gc.collect()
+    gc.set_threshold(20_000, 20, 50)  # runs come and go by the thousand; none is a circle
     gc.freeze()  # what is there now stays; later looks for garbage need not go through it
     listening(f"http://{shown}:{port}")
     await server.serve(sockets=[bound])

@@ -23,6 +23,7 @@ from tailrace.gateway.known import KnownRun, RunLookup
 from tailrace.gateway.problems import Problem, not_found
 from tailrace.gateway.stored_traces import StoredTraces
 from tailrace.gateway.submission import same_work
+from tailrace.gateway.watching import Shows
 from tailrace.jetstream.access import address_of, limits_of, names_of
 from tailrace.jetstream.letters import JetStreamLetters
 from tailrace.jetstream.link import Link
@@ -34,6 +35,7 @@ from tailrace.jetstream.redrive import mend_redrives
 from tailrace.jetstream.registry import JetStreamRegistry
 from tailrace.jetstream.resources import ensure
 from tailrace.jetstream.states import JetStreamStates
+from tailrace.jetstream.submitting import Submitter
 from tailrace.model.ids import new_sortable
 from tailrace.model.remote import CancelRequest, Job, KeyRecord, RunState, decode_key
 from tailrace.settings import Settings
@@ -86,6 +88,7 @@ class Gateway:
         address = address_of(settings.nats, name="tailrace gateway")
         self.link = Link(address, timeout=settings.nats.timeout)
         self.queue = JetStreamQueue(self.link, self.names, self.limits)
+        self.submitter = Submitter(self.link, self.names)
         self.states = JetStreamStates(self.link, self.names, self.limits)
         self.live = LiveStates(self.link, self.names, self.states)
         self.letters = JetStreamLetters(self.link, self.names)
@@ -94,6 +97,7 @@ class Gateway:
         self.keys = KeyRing(_Keys(self.registry), pepper=self.settings.key_pepper)
         self.lookup = RunLookup(self.link, self.names)
         self.feed = Feed(self.link, self.names)
+        self.shows = Shows(self.live, self.lookup)
         self.index = make_index(self.link, self.names)
         self.traces = traces
         self.counters = Counters()

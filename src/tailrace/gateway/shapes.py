@@ -65,6 +65,9 @@ class RunSnapshot(RunSummaryBody):
     tasks: dict[str, str]
     task_records: dict[str, TaskRecordBody] | None = None
     task_records_truncated: bool | None = None
+    output: Any = None
+    output_kept_apart: bool | None = None
+    output_bytes: int | None = None
     start_time: float | None
     end_time: float | None
     workflow_yaml_sha256: str | None
@@ -158,7 +161,18 @@ class ChangeLetter(BaseModel):
     reason: str = Field(min_length=1, max_length=1000)
 
 
-class Items(BaseModel):
+class ChangeGroup(BaseModel):
+    """What becomes of a group of failures."""
+
+    action: Literal["resolve", "ignore", "reopen"]
+    reason: str = Field(default="", max_length=1000)
+    until_ns: int = Field(
+        default=0, ge=0, le=2**62, description="Of `ignore`: when failures open it again; 0: never."
+    )
+    actor: str = Field(default="", max_length=200, description="Who, where no key says it.")
+
+
+class Items(_Open):
     """A list of whatever there is."""
 
     items: list[dict[str, Any]]

@@ -123,9 +123,15 @@ def _extras(run: KnownRun, state: RunState) -> dict[str, Any]:
         "seen_before": state.seen_before,
         "crashes": state.crashes,
         "cancel_reason": (run.cancel.reason if run.cancel else "") or state.cancel_reason,
-        "output": state.output,
     }
-    return {name: value for name, value in found.items() if value not in (None, "", 0)}
+    shown = {name: value for name, value in found.items() if value not in (None, "", 0)}
+    if state.output is not None:
+        shown["output"] = state.output
+    if state.output_bytes:
+        shown["output_bytes"] = state.output_bytes
+    if state.output_object:
+        shown["output_kept_apart"] = True
+    return shown
 
 
 def summary(run: KnownRun) -> dict[str, Any]:

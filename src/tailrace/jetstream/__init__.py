@@ -12,12 +12,13 @@ from tailrace.lazy import lazy_names
 
 if TYPE_CHECKING:
     from tailrace.jetstream.access import address_of, limits_of, names_of
+    from tailrace.jetstream.address import Address
     from tailrace.jetstream.again import persist
     from tailrace.jetstream.answers import NotReady, Refused, Stored, Unreachable
     from tailrace.jetstream.delivery import JetStreamDelivery
     from tailrace.jetstream.follow import Follower, StreamReplaced, identity
     from tailrace.jetstream.letters import JetStreamLetters
-    from tailrace.jetstream.link import Address, Fence, Link
+    from tailrace.jetstream.link import Fence, Link
     from tailrace.jetstream.live import LiveStates, Watcher
     from tailrace.jetstream.names import Names, is_token
     from tailrace.jetstream.objects import JetStreamObjects
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from tailrace.jetstream.states import JetStreamStates
 
 _HOMES = {
-    "Address": "link",
+    "Address": "address",
     "Difference": "resources",
     "Fence": "link",
     "Follower": "follow",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tailrace.jetstream.link import Address
+from tailrace.jetstream.address import Address
 from tailrace.jetstream.names import Names
 from tailrace.jetstream.resources import Limits
 from tailrace.settings import NatsSettings

@@ -21,6 +21,18 @@ class NotReady(Unreachable):
     """NATS is there, JetStream is not (yet): nothing was done."""
 
 
+class Rejected(Unreachable):
+    """NATS is there, and there is no connection: it does not know us, or we do not trust it."""
+
+    default_code = "TR411"
+
+
+class Denied(TransportError):  # noqa: N818 - reads as the state it reports
+    """NATS knows us and does not allow a subject: nothing was done."""
+
+    default_code = "TR413"
+
+
 class Refused(TransportError):  # noqa: N818 - reads as the state it reports
     """JetStream refused a request. ``number`` is its error code (``err_code``)."""
 
@@ -37,6 +49,7 @@ _FULL = "make room on the server's disk, or raise max_file_store in its configur
 _HINTS = {
     10023: _FULL,
     10047: f"{_FULL}; nats.letter_size and nats.span_size say what is set aside",
+    10054: "raise max_msg_size of the stream",
     10059: "`tailrace server up` makes the streams; is nats.prefix the same everywhere?",
 }
 NO_STREAM = 10059
@@ -46,7 +59,20 @@ IN_FLIGHT = 10164
 DUPLICATE_IN_PROCESS = 10158
 """A message with this id is being stored: ask again."""
 RETRYABLE = frozenset({IN_FLIGHT, DUPLICATE_IN_PROCESS, 10008, 10023, 10077})
-"""Also: JetStream is not available yet, too few resources at the moment, sequence not known."""
+"""Also: JetStream is not available yet, too few resources at the moment, not stored."""
+_PASSING = RETRYABLE | {10002, 10009, 10039, 10047, 10076, 10118}
+"""Also: the room of account or server is used up, JetStream is off, its leader is elsewhere."""
+_NOT_STORED = 10077
+_FINAL_CODES = frozenset({"TR403", "TR404", "TR405", "TR413"})
+
+
+def is_final(error: TransportError) -> bool:
+    """Whether asking again would be answered the same way; False: it may be worth while."""
+    if isinstance(error, Refused):
+        if error.number == _NOT_STORED:
+            return "maximum" in error.message  # a limit of the stream, not trouble of the server
+        return error.number not in _PASSING
+    return error.code in _FINAL_CODES
 
 
 class ApiError(msgspec.Struct):

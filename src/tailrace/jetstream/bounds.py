@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from tailrace.errors import TransportError
 from tailrace.model.remote import RunState, TaskRecord, encode, packed
 
 MOST_BYTES = 256 * 1024
@@ -17,8 +18,14 @@ def fit(state: RunState, *, most: int = MOST_BYTES) -> bytes:
 
     Records of tasks lose their payloads, the largest first, then their texts, then the records
     go. A state whose bare tasks take more is packed.
+
+    Raises:
+        TransportError: TR403, it holds something that no message can.
     """
-    body = encode(state)
+    try:
+        body = encode(state)
+    except (OverflowError, TypeError, UnicodeError) as error:
+        raise TransportError(f"a state holds what no message can: {error}", code="TR403") from error
     spare = sum(map(len, state.journal))
     if len(body) - spare <= most:
         return body
@@ -62,4 +69,4 @@ def _without_texts(state: RunState, _excess: int) -> RunState:
 
 
 def _without_records(state: RunState, _excess: int) -> RunState:
-    return replace(state, task_records={}, output=None)
+    return replace(state, task_records={})

@@ -23,7 +23,7 @@ class JetStreamDelivery:
     state of its run says that there is nothing left to do.
     """
 
-    __slots__ = ("_link", "_reply", "body", "number", "sequence", "subject")
+    __slots__ = ("_link", "_reply", "body", "consumer", "number", "sequence", "subject")
 
     def __init__(self, link: Link, message: Msg) -> None:
         self._link = link
@@ -32,9 +32,16 @@ class JetStreamDelivery:
         self.body = message.data
         tokens = message.reply.split(".")
         first = 4 if len(tokens) == _ACK_TOKENS else 6
+        self.consumer = tokens[first - 1]
+        """That it came from."""
         self.number = int(tokens[first])
         self.sequence = int(tokens[first + 1])
         """Of the message in the stream."""
+
+    @property
+    def stored_ns(self) -> int:
+        """When the server stored the message, nanoseconds since the epoch by its clock."""
+        return int(self._reply.rsplit(".", 2)[1])
 
     async def extend(self) -> None:
         """Keep it from being handed over again for another ack wait."""
@@ -43,6 +50,10 @@ class JetStreamDelivery:
     async def done(self) -> None:
         """Remove the message from the stream."""
         await self._link.send(self._reply, b"+ACK")
+
+    def done_soon(self) -> bool:
+        """Do so at once; False: that is not possible at the moment."""
+        return self._link.put(self._reply, b"+ACK")
 
     async def give_back(self, delay: float = 0.0) -> None:
         """Have it handed over again after ``delay`` seconds."""
@@ -55,9 +66,3 @@ class JetStreamDelivery:
         """Remove a message that nobody can execute; the server reports the reason."""
         text = " ".join(reason.split()).encode()[:_MOST_REASON]
         await self._link.send(self._reply, b"+TERM " + text)
-
-
-def consumer_of(reply: str) -> str:
-    """Return the consumer that a delivery came from."""
-    tokens = reply.split(".")
-    return tokens[3 if len(tokens) == _ACK_TOKENS else 5]

@@ -85,6 +85,7 @@ class Follower:
         """Sequence of the message to come next, at least."""
         self.is_behind = True
         """Whether there may be more at the moment."""
+        self._ahead: asyncio.Task[list[Stored]] | None = None
         link.listen(self._connection_changed)
 
     def wake(self) -> None:
@@ -92,9 +93,11 @@ class Follower:
         self._news.set()
 
     def close(self) -> None:
-        """End ``pages`` after its present page."""
+        """End ``pages`` after its present page, and let go of the connection."""
         self._closed = True
         self._news.set()
+        self._forget_ahead()
+        self._link.leave(self._connection_changed)
 
     def _connection_changed(self, up: bool) -> None:  # noqa: FBT001 - a listener's signature
         self._must_check = True
@@ -112,9 +115,7 @@ class Follower:
             self._news.clear()
             try:
                 await self._check()
-                page = await self._link.scan(
-                    self._stream, self.next, subject=self._subject, limit=_PAGE
-                )
+                page = await self._scanned()
             except StreamReplaced:
                 raise
             except TransportError as error:
@@ -126,6 +127,8 @@ class Follower:
             if page:
                 self.next = page[-1].sequence + 1
                 self.is_behind = True
+                if len(page) == _PAGE and not self._closed:
+                    self._ahead = asyncio.create_task(self._scan())
                 yield page
             elif self._live and not self._calls:
                 await self._listen()
@@ -133,10 +136,24 @@ class Follower:
                 self.is_behind = False
                 await self._rest(self._pause)
 
+    async def _scan(self) -> list[Stored]:
+        return await self._link.scan(self._stream, self.next, subject=self._subject, limit=_PAGE)
+
+    async def _scanned(self) -> list[Stored]:
+        """Return the next page, which is read while the one before is looked at."""
+        ahead, self._ahead = self._ahead, None
+        return await (self._scan() if ahead is None else ahead)
+
+    def _forget_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead.cancel()
+            self._ahead = None
+
     async def _check(self) -> None:
         """See after a (re)connection that it is still the same stream."""
         if not self._must_check:
             return
+        self._forget_ahead()
         found = await identity(self._link, self._stream)
         if self.created not in {"", found.created} or self.next > found.last + 1:
             raise StreamReplaced(f"stream {self._stream} is not the one that was followed")

@@ -64,6 +64,7 @@ class JetStreamLetters:
                 encode(whole),
                 message_id=f"dl:{whole.letter_id}:{generation}",
                 fence=Fence(subject, 0),
+                stream=self._names.letters,
             )
         except Conflict:
             return False

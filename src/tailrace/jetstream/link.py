@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
-import ssl
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -20,9 +19,14 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from tailrace.errors import TransportError
+from tailrace.jetstream.address import Address, begin, denial_in, is_rejection, unopened
 from tailrace.jetstream.answers import (
+    NO_STREAM,
     RETRYABLE,
+    Denied,
     NotReady,
+    Refused,
+    Rejected,
     Stored,
     Unreachable,
     check_answer,
@@ -31,50 +35,21 @@ from tailrace.jetstream.answers import (
 )
 from tailrace.jetstream.direct import NO_RESPONDERS, EndOfBatch, stored_of
 from tailrace.jetstream.transport import FastClient, Receiver
-from tailrace.jetstream.waiting import Batch, Waiting
+from tailrace.jetstream.waiting import Batch, Taker, Waiting
 
 Listener = Callable[[bool], None]
 """Told True when the connection stands (again), False when it is lost."""
 Handler = Callable[[Msg], Awaitable[None]]
 _encode = msgspec.json.Encoder().encode
+_log = logging.getLogger(__name__)
+_STREAM_LOOK = 1.0
+"""Seconds until a missing stream is looked for again."""
 _RETRY_FIRST = 0.01
 _RETRY_MOST = 0.5
-_PING = 2
-"""Seconds between pings; a server that answers none of two is left."""
 _LOOK = 0.05
 """Seconds between looks for requests that have waited too long."""
 _MOST_BYTES = 8 * 1024 * 1024
 """Of one answer of many messages; the rest is asked for again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Where NATS is and who we are there."""
-
-    urls: tuple[str, ...] = ("nats://127.0.0.1:4222",)
-    user: str = ""
-    password: str = field(default="", repr=False)
-    token: str = field(default="", repr=False)
-    nkey_seed_file: str = ""
-    credentials_file: str = ""
-    ca_file: str = ""
-    certificate_file: str = ""
-    key_file: str = ""
-    inbox_prefix: str = "_INBOX"
-    name: str = "tailrace"
-
-    def tls(self) -> ssl.SSLContext | None:
-        """Return the context of an encrypted connection; None: plain, or the system's own.
-
-        Raises:
-            OSError: a file cannot be read, or is no certificate.
-        """
-        if not self.ca_file and not self.certificate_file:
-            return None
-        context = ssl.create_default_context(cafile=self.ca_file or None)
-        if self.certificate_file:
-            context.load_cert_chain(self.certificate_file, self.key_file or None)
-        return context
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +79,9 @@ class Link:
         self._next = 0
         self._listeners: list[Listener] = []
         self._problem: Exception | None = None
+        self._rejection: Exception | None = None
         self._refusal = asyncio.Event()
+        self._denied: Denied | None = None
 
     @property
     def is_up(self) -> bool:
@@ -120,6 +97,11 @@ class Link:
         """Have somebody told when the connection is lost and found again."""
         self._listeners.append(listener)
 
+    def leave(self, listener: Listener) -> None:
+        """Tell somebody no more; who was never to be told need not leave."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
     async def open(self, *, wait: float | None = 2.0) -> None:
         """Connect.
 
@@ -128,49 +110,38 @@ class Link:
 
         Raises:
             Unreachable: nobody answered in that time.
+            Rejected: TR411, it does not know us; TR412, no encrypted connection comes about.
+            Denied: it lets nobody answer us.
         """
-        self._problem = None
-        self._refusal.clear()
         try:
             async with asyncio.timeout(wait):
                 await self._connect()
-        except ModuleNotFoundError as error:
-            raise TransportError(
-                f"nkeys and credentials need a package that is missing: {error.name}",
-                code="TR400",
-                hint="pip install nkeys",
-            ) from error
+        except Rejected:
+            raise  # a file of ours is not good: nobody was asked
         except (TimeoutError, OSError, nats.errors.Error, ValueError) as error:
             with contextlib.suppress(nats.errors.Error, OSError):
                 await self._client.close()
-            raise self._unopened(error) from error
+            raise unopened(self.address, self._rejection or self._problem or error) from error
         self._inbox = self.new_inbox()
         await self.receive(f"{self._inbox}.*", self._answered)
+        await self.flush()
+        if self._denied is not None:
+            await self.close()
+            raise self._denied
         self._tell(up=True)
-
-    def _unopened(self, error: Exception) -> Unreachable:
-        """Return what a failed attempt to connect means."""
-        why = self._problem or error
-        if _is_refusal(why):
-            return Unreachable(
-                f"NATS at {_shown(self.address)} refused who we are: {why}",
-                hint="look at user, password, token or credentials in the settings [nats]",
-            )
-        return Unreachable(
-            f"no NATS server answers at {_shown(self.address)}: {str(why) or type(why).__name__}",
-            hint="start one with `tailrace up`, or name another with --nats-url",
-        )
 
     async def _connect(self) -> None:
         """Connect; tries again and again, but for who is refused."""
+        self._problem = self._rejection = self._denied = None
+        self._refusal.clear()
         trying = asyncio.ensure_future(self._try())
         refused = asyncio.ensure_future(self._refusal.wait())
         try:
             await asyncio.wait({trying, refused}, return_when=asyncio.FIRST_COMPLETED)
             if trying.done():
                 trying.result()
-            elif self._problem is not None:
-                raise self._problem
+            elif self._rejection is not None:
+                raise self._rejection
         finally:
             refused.cancel()
             if not trying.done():
@@ -178,28 +149,18 @@ class Link:
                 await asyncio.wait({trying})
 
     async def _try(self) -> None:
-        address = self.address
+        while True:
+            try:
+                await self._try_once()
+            except ConnectionResetError:  # before its last word was read: that comes next time
+                await asyncio.sleep(_RETRY_FIRST)
+            else:
+                return
+
+    async def _try_once(self) -> None:
         self._client = FastClient()
-        await self._client.connect(
-            servers=list(address.urls),
-            name=address.name,
-            connect_timeout=2,
-            max_reconnect_attempts=-1,
-            allow_reconnect=True,
-            reconnect_time_wait=0.1,  # type: ignore[arg-type]  # it sleeps that long, as a float
-            ping_interval=_PING,
-            max_outstanding_pings=2,
-            user=address.user or None,
-            password=address.password or None,
-            token=address.token or None,
-            nkeys_seed=address.nkey_seed_file or None,
-            user_credentials=address.credentials_file or None,
-            tls=address.tls(),
-            inbox_prefix=address.inbox_prefix,
-            skip_subject_validation=True,
-            error_cb=self._failed,
-            disconnected_cb=self._lost,
-            reconnected_cb=self._found,
+        await begin(
+            self._client, self.address, failed=self._failed, lost=self._lost, found=self._found
         )
 
     async def close(self) -> None:
@@ -214,13 +175,29 @@ class Link:
             await self._client.close()
 
     async def _failed(self, error: Exception) -> None:
-        """Keep an error that nobody waits for: a refused permission shows as a missing answer."""
+        """Take in an error that answers no request of its own accord."""
         self._problem = error
-        if _is_refusal(error):
+        if is_rejection(error):
+            self._rejection = error
             self._refusal.set()
+        denied = denial_in(error)
+        if denied is not None:
+            self._deny(*denied)
+
+    def _deny(self, error: Denied, subject: str) -> None:
+        """Fail the requests that the server does not let pass; it names subjects in lower case."""
+        _log.warning("%s; %s", error.message, error.hint)
+        if subject.startswith(self._inbox.lower()):
+            self._denied = error
+        for waiting in tuple(self._waiting.values()):
+            if waiting.subject.lower() == subject and not waiting.future.done():
+                waiting.future.set_exception(error)
+        for batch in self._batches.values():
+            if subject == f"$js.api.direct.get.{batch.stream}".lower() and not batch.future.done():
+                batch.future.set_exception(error)
 
     async def _lost(self) -> None:
-        for waiting in self._waiting.values():
+        for waiting in tuple(self._waiting.values()):
             if not waiting.future.done():
                 waiting.future.set_exception(Unreachable("the connection to NATS was lost"))
         for batch in self._batches.values():
@@ -232,7 +209,7 @@ class Link:
         self._tell(up=True)
 
     def _tell(self, *, up: bool) -> None:
-        for listener in self._listeners:
+        for listener in tuple(self._listeners):
             listener(up)
 
     def _answered(self, message: Msg) -> None:
@@ -272,6 +249,17 @@ class Link:
             raise NotReady("JetStream does not answer yet: no server is its leader")
         return message
 
+    def ask(self, subject: str, body: bytes, taker: Taker, *, headers: dict[str, str]) -> bool:
+        """Send a request and have somebody told of its answer; False: it cannot be sent at once."""
+        self._next += 1
+        inbox = f"{self._inbox}.{self._next}"
+        if not self._client.put(subject, inbox, body, headers):
+            return False
+        loop = asyncio.get_running_loop()
+        self._waiting[inbox] = Waiting(taker, subject, self.timeout, loop.time() + self.timeout)
+        self._watch_over(loop)
+        return True
+
     def _reply_to(self) -> str:
         """Return a subject for one answer, or one batch of them."""
         if not self._client.is_connected:
@@ -286,15 +274,15 @@ class Link:
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give up what has waited too long; one timer for all is cheaper than one for each."""
         now = loop.time()
-        for waiting in self._waiting.values():
+        for waiting in tuple(self._waiting.values()):
             if now > waiting.end and not waiting.future.done():
                 text = f"no answer to {waiting.subject} within {waiting.seconds:g} s"
-                if "permissions" in str(self._problem).lower():
-                    text += f"; the server says: {self._problem}"
                 waiting.future.set_exception(Unreachable(text))
         for batch in self._batches.values():
             if now > batch.end and not batch.future.done():
                 batch.future.set_exception(Unreachable(f"stream {batch.stream} stopped answering"))
+        for inbox in [key for key, one in self._waiting.items() if one.future.done()]:
+            del self._waiting[inbox]
         self._watch = None
         if self._waiting or self._batches:
             self._watch_over(loop)
@@ -319,6 +307,10 @@ class Link:
             raise ValueError(f"no subject or header of NATS: {subject!r}, {headers!r}") from error
         except (nats.errors.Error, OSError) as error:
             raise Unreachable(f"NATS is not connected: {error}") from error
+
+    def put(self, subject: str, body: bytes) -> bool:
+        """Send a message that nobody confirms; False: that cannot be done at once."""
+        return self._client.put(subject, "", body, None)
 
     async def subscribe(self, subject: str, handler: Handler, *, most: int = 0) -> Subscription:
         """Call a handler with each message of a subject, until it is unsubscribed.
@@ -400,14 +392,16 @@ class Link:
         message_id: str = "",
         fence: Fence | None = None,
         headers: Mapping[str, str] | None = None,
+        stream: str = "",
     ) -> tuple[int, bool]:
         """Store a message and return (sequence, whether it had been stored before).
 
-        Answers that mean "in a moment" are asked again until the timeout.
+        Answers that mean "in a moment" are asked again until the timeout. Where the stream is
+        named, it is looked for when nobody takes the message.
 
         Raises:
             Conflict: the fence does not hold; nothing was stored.
-            Refused: JetStream does not take it.
+            Refused: JetStream does not take it, or there is no such stream (any more).
         """
         sent = dict(headers or {})
         if message_id:
@@ -423,6 +417,7 @@ class Link:
                 ack = decode_ack((await self.request(subject, body, headers=sent or None)).data)
             except NotReady:
                 if late:
+                    await self._demand(stream)
                     raise
             else:
                 if ack.error is None:
@@ -431,6 +426,21 @@ class Link:
                     raise_for(ack.error)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _RETRY_MOST)
+
+    async def _demand(self, stream: str) -> None:
+        """Raise if a stream is certainly not there.
+
+        Raises:
+            Refused: number 10059.
+        """
+        try:
+            if stream:
+                await self.info(stream)
+        except Refused as error:
+            if error.number != NO_STREAM:
+                return
+            await asyncio.sleep(_STREAM_LOOK)  # a server that has just started may not know yet
+            await self.info(stream)
 
     async def last(self, stream: str, subject: str) -> Stored | None:
         """Return the last message of a subject; None: there is none."""
@@ -488,13 +498,3 @@ class Link:
             Refused: number 10059, there is no such stream.
         """
         return await self.api(f"STREAM.INFO.{stream}")
-
-
-def _is_refusal(error: Exception) -> bool:
-    named = isinstance(error, nats.errors.AuthorizationError)
-    return named or "authorization" in str(error).lower()
-
-
-def _shown(address: Address) -> str:
-    """Return the servers without passwords."""
-    return ", ".join(re.sub(r"//[^/@]*@", "//", url) for url in address.urls)

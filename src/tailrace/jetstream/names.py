@@ -50,6 +50,11 @@ class Names:
         return f"{self.prefix}-registry"
 
     @property
+    def decisions(self) -> str:
+        """The stream of what people decide about groups of failures (limits)."""
+        return f"{self.prefix}-groups"
+
+    @property
     def advisories(self) -> str:
         """The stream of the server's own reports on deliveries (limits)."""
         return f"{self.prefix}-advisories"
@@ -122,6 +127,10 @@ class Names:
     def key(self, key_id: str) -> str:
         """An API key."""
         return f"{self.prefix}.k.{key_id}"
+
+    def decision(self, scope: str, group: str) -> str:
+        """What a tenant has decided about a group of failures."""
+        return f"{self.prefix}.g.{scope}.{group}"
 
     def foreign(self, gateway: str) -> str:
         """Spans that a gateway took in."""

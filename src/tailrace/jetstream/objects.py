@@ -58,7 +58,12 @@ class JetStreamObjects:
         for start in range(0, len(pieces), _AT_ONCE):
             await asyncio.gather(
                 *(
-                    self._link.store(self._names.chunk(name, number), piece, headers=headers)
+                    self._link.store(
+                        self._names.chunk(name, number),
+                        piece,
+                        headers=headers,
+                        stream=self._names.objects,
+                    )
                     for number, piece in enumerate(pieces[start : start + _AT_ONCE], start)
                 )
             )

@@ -16,7 +16,7 @@ from nats.aio.subscription import Subscription
 
 from tailrace.errors import Conflict, TransportError
 from tailrace.jetstream.answers import Unreachable
-from tailrace.jetstream.delivery import ACK, JetStreamDelivery, consumer_of
+from tailrace.jetstream.delivery import ACK, JetStreamDelivery
 from tailrace.jetstream.link import Fence, Link
 from tailrace.jetstream.names import PRIORITIES, Names, is_token
 from tailrace.jetstream.objects import JetStreamObjects
@@ -26,7 +26,7 @@ from tailrace.model.remote import Job, decode_job, encode
 from tailrace.ports import Delivery
 
 _DAY = 86_400
-_LONGEST_JOB = 128 * 1024
+LONGEST_JOB = 128 * 1024
 """Bytes of a job from which on its params and workflow are kept beside the message."""
 _LOOK = 1.0
 """Seconds after which a take that waits looks after its requests."""
@@ -78,7 +78,7 @@ class JetStreamQueue:
             raise ValueError(f"no run to queue: {job.run_id!r}, {job.tag!r}, {job.priority!r}")
         body = encode(job)
         delay = 0.0 if job.run_at is None else job.run_at - time.time()
-        if len(body) > _LONGEST_JOB:
+        if len(body) > LONGEST_JOB:
             keep = max(delay, 0.0) + self._limits.keep_days * _DAY
             body = encode(await self._boxed(job, keep=keep))
         headers = {}
@@ -236,10 +236,10 @@ class JetStreamQueue:
             token, _, request = message.subject.rpartition(".")[2].partition("-")
             self._hear_status(token, request, message.headers or {})
             return
-        pull = self._pulls.get(consumer_of(message.reply))
+        delivery = JetStreamDelivery(self._link, message)
+        pull = self._pulls.get(delivery.consumer)
         if pull is not None:
             pull.hear()
-        delivery = JetStreamDelivery(self._link, message)
         if self._taking:
             self._arrived.append(delivery)
             self._news.set()

@@ -104,6 +104,12 @@ def streams(names: Names, limits: Limits) -> list[dict[str, Any]]:
         "max_msgs_per_subject": 1,
         "republish": {"src": f"{prefix}.w.>", "dest": f"{prefix}.live.w.>"},
     }
+    decisions = common | {
+        "name": names.decisions,
+        "subjects": [f"{prefix}.g.*.*"],
+        "retention": "limits",
+        "max_msgs_per_subject": 1,
+    }
     objects = common | {
         "name": names.objects,
         "subjects": [f"{prefix}.b.*.*"],
@@ -119,7 +125,7 @@ def streams(names: Names, limits: Limits) -> list[dict[str, Any]]:
         "retention": "limits",
         "max_age": int(limits.advisory_days * _DAY),
     }
-    return [runs, letters, spans, registry, objects, advisories]
+    return [runs, letters, spans, registry, decisions, objects, advisories]
 
 
 async def ensure(link: Link, names: Names, limits: Limits) -> list[Difference]:
@@ -248,7 +254,7 @@ def consumers(names: Names, limits: Limits, tag: str) -> list[dict[str, Any]]:
     """Return the configuration of a tag's consumers, one for each priority.
 
     Deliveries are not limited: a message that could no longer be delivered would stay unseen. Who
-    claims a run counts the crashes and gives up.
+    claims a run counts the crashes and gives up. A consumer is kept as often as its stream.
     """
     return [
         {
@@ -259,7 +265,6 @@ def consumers(names: Names, limits: Limits, tag: str) -> list[dict[str, Any]]:
             "max_deliver": -1,
             "max_ack_pending": limits.max_ack_pending,
             "max_waiting": 4096,
-            "num_replicas": limits.replicas,
         }
         for priority in PRIORITIES
     ]

@@ -10,11 +10,12 @@ from nats.aio.msg import Msg
 
 from tailrace.errors import Conflict, TransportError
 from tailrace.jetstream.answers import Refused, Stored
-from tailrace.jetstream.bounds import fit
+from tailrace.jetstream.bounds import MOST_BYTES, fit
 from tailrace.jetstream.link import Fence, Link
 from tailrace.jetstream.names import Names, is_token
 from tailrace.jetstream.objects import REFERENCE, JetStreamObjects
 from tailrace.jetstream.resources import Limits
+from tailrace.jetstream.waiting import StoredTaker
 from tailrace.model.remote import (
     BODY_VERSION,
     CancelRequest,
@@ -76,7 +77,7 @@ class JetStreamStates:
         if expected in self._final:
             raise Conflict(f"run {state.job.run_id} is over; its state is final")
         subject = self._names.state(state.job.run_id)
-        body = fit(state)
+        body = fit(state, most=min(MOST_BYTES, self._link.max_payload // 2))
         is_final = state.status in _TERMINAL
         try:
             sequence, _ = await self._link.store(
@@ -84,6 +85,7 @@ class JetStreamStates:
                 body,
                 fence=Fence(subject, expected),
                 headers=self._kept if is_final else None,
+                stream=self._names.runs,
             )
         except Conflict:
             stored = await self._link.last(self._names.runs, subject)
@@ -93,6 +95,23 @@ class JetStreamStates:
         if is_final:
             self._remember(sequence)
         return sequence
+
+    def write_soon(
+        self, state: RunState, *, expected: int, told: Callable[[int | None], None]
+    ) -> bool:
+        """Begin to store a state; see ``ports.RunStates``."""
+        if expected in self._final:
+            return False
+        is_final = state.status in _TERMINAL
+        headers = {"Nats-Expected-Last-Subject-Sequence": str(expected)}
+        if is_final:
+            headers |= self._kept
+        try:
+            body = fit(state)
+        except TransportError:  # who writes it the other way is told
+            return False
+        taker = StoredTaker(told, self._remember if is_final else None)
+        return self._link.ask(self._names.state(state.job.run_id), body, taker, headers=headers)
 
     def _remember(self, sequence: int) -> None:
         self._final[sequence] = None
@@ -106,12 +125,16 @@ class JetStreamStates:
         again: the same bytes under the same number.
         """
         headers = dict(self._kept)
-        if len(batch) > _LONGEST_BATCH:
+        if len(batch) > min(_LONGEST_BATCH, self._link.max_payload // 2):
             headers[REFERENCE] = await self.objects.put(batch)
             batch = b""
         fence = Fence(self._names.state(run_id), claim)
         await self._link.store(
-            self._names.batch(run_id, number), batch, fence=fence, headers=headers
+            self._names.batch(run_id, number),
+            batch,
+            fence=fence,
+            headers=headers,
+            stream=self._names.runs,
         )
 
     async def journal(self, run_id: str) -> list[tuple[int, bytes]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 import nats.errors
 from nats.aio.client import Client
@@ -20,7 +21,11 @@ from tailrace.jetstream.parsing import FastParser
 Receiver = Callable[[Msg], None]
 """Told each message of a subscription, at once; it must not wait, nor raise."""
 _NEEDED = ("_flush_queue", "_flusher_task", "_max_payload", "_max_pending_size", "_pending")
+_MOST_BUFFERED = 512 * 1024
+"""Bytes that may wait for the server before more is held back."""
 _LINE = len("NATS/1.0")
+_FRAME = len("NATS/1.0\r\n\r\n")
+"""Bytes of a block of headers besides them."""
 _STATUS = 3
 _log = logging.getLogger(__name__)
 
@@ -31,8 +36,14 @@ class FastClient(Client):
     def __init__(self) -> None:
         super().__init__()
         self._receivers: dict[int, Receiver] = {}
+        self._is_flushing = False
         self._is_known = all(hasattr(self, name) for name in _NEEDED)
         self._ps = FastParser(self)
+
+    async def close(self) -> None:
+        """Disconnect; who was never connected has nothing to do."""
+        if getattr(self, "_flush_queue", True) is not None:
+            await super().close()
 
     def receive(self, subscription: Subscription, receiver: Receiver) -> None:
         """Have messages of a subscription taken in at once, without its queue and its task."""
@@ -90,9 +101,27 @@ class FastClient(Client):
             return False
         self._pending.append(command)
         self._pending_data_size = size
-        if queue.empty():
-            queue.put_nowait(asyncio.get_running_loop().create_future())
+        if not self._is_flushing and queue.empty():
+            self._is_flushing = True
+            asyncio.get_running_loop().call_soon(self._flush_now, queue)
         return True
+
+    def _flush_now(self, queue: asyncio.Queue[asyncio.Future[None]]) -> None:
+        """Hand over what this turn of the loop has put, or leave it to the flusher, which waits."""
+        self._is_flushing = False
+        writer = getattr(self._transport, "_io_writer", None)
+        if not self._pending or queue is not self._flush_queue or not queue.empty():
+            return
+        if (
+            not self.is_connected
+            or not isinstance(writer, asyncio.StreamWriter)
+            or writer.transport.get_write_buffer_size() > _MOST_BUFFERED
+        ):
+            queue.put_nowait(asyncio.get_running_loop().create_future())
+        else:
+            pending, self._pending, self._pending_data_size = self._pending, [], 0
+            with suppress(OSError, RuntimeError):  # the connection is lost: the reader will notice
+                writer.write(b"".join(pending))
 
     async def _send_publish(
         self,
@@ -119,9 +148,10 @@ def _command(subject: str, reply: str, payload: bytes, headers: dict[str, str] |
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if lines.count("\n") != len(headers):
         raise nats.errors.BadHeaderError(lines)
-    block = f"NATS/1.0\r\n{lines}\r\n".encode()
-    sizes = f"{len(block)} {len(block) + len(payload)}"
-    return b"%b%b%b\r\n" % (f"HPUB {subject} {reply} {sizes}\r\n".encode(), block, payload)
+    size = len(lines) if lines.isascii() else len(lines.encode())
+    size += _FRAME
+    head = f"HPUB {subject} {reply} {size} {size + len(payload)}\r\nNATS/1.0\r\n{lines}\r\n"
+    return b"%b%b\r\n" % (head.encode(), payload)
 
 
 def _headers_of(block: bytes) -> dict[str, str]:

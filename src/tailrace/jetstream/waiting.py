@@ -3,20 +3,75 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
+import msgspec
 from nats.aio.msg import Msg
 
 from tailrace.errors import TransportError
-from tailrace.jetstream.answers import Stored
+from tailrace.jetstream.answers import Stored, decode_ack
 from tailrace.jetstream.direct import EndOfBatch, end_of, stored_of
+
+
+class Taker(Protocol):
+    """Who is told of the answer to a request, once: a future, or what costs less than one."""
+
+    def done(self) -> bool:
+        """Return whether it has been told."""
+
+    def set_result(self, message: Msg, /) -> None:
+        """Take the answer."""
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """Take that there is none."""
+
+
+class StoredTaker:
+    """Passes on under which sequence a message was stored; None: it was not, or nobody knows."""
+
+    __slots__ = ("_done", "_first", "_told")
+
+    def __init__(
+        self, told: Callable[[int | None], None], first: Callable[[int], None] | None = None
+    ) -> None:
+        """``first`` is told before, of what is stored only."""
+        self._told = told
+        self._first = first
+        self._done = False
+
+    def done(self) -> bool:
+        """Return whether it has been told."""
+        return self._done
+
+    def set_result(self, message: Msg, /) -> None:
+        """Take the answer."""
+        self._done = True
+        try:
+            ack = decode_ack(message.data)
+        except msgspec.DecodeError:  # nobody was there to store it
+            self._told(None)
+            return
+        if ack.error is not None:
+            self._told(None)
+            return
+        if self._first is not None:
+            self._first(ack.seq)
+        self._told(ack.seq)
+
+    def set_exception(self, error: BaseException, /) -> None:
+        """Take that there is none."""
+        del error
+        self._done = True
+        self._told(None)
 
 
 @dataclass(slots=True)
 class Waiting:
     """A request without its answer."""
 
-    future: asyncio.Future[Msg]
+    future: Taker
     subject: str
     seconds: float
     end: float

@@ -295,3 +295,5 @@ class FailureFilter(msgspec.Struct, frozen=True, kw_only=True):
     until_ns: int | None = None
     ids: tuple[str, ...] = ()
     """Exactly these; other fields narrow further."""
+    tenant: str | None = None
+    """Of an index: only what belongs to this tenant's runs; None: of all."""

@@ -14,6 +14,12 @@ SpanId = NewType("SpanId", str)
 """16 lower-case hex digits, never all zero (W3C Trace Context)."""
 
 
+_STOCK = 512
+"""Random bytes."""
+_bases: list[int] = []
+os.register_at_fork(after_in_child=_bases.clear)
+
+
 def new_run_id() -> RunId:
     """Return a fresh UUIDv7 in hex: 48 bits of Unix milliseconds, then 74 random bits."""
     milliseconds = time.time_ns() // 1_000_000
@@ -30,7 +36,11 @@ def new_run_id() -> RunId:
 
 def new_span_base() -> int:
     """Return the random 64-bit number from which the span ids of one execution are counted."""
-    return int.from_bytes(os.urandom(8), "big")
+    while True:
+        try:
+            return _bases.pop()
+        except IndexError:  # many at once: each time the system is asked, other threads get in
+            _bases.extend(memoryview(os.urandom(_STOCK)).cast("Q"))
 
 
 def span_id(base: int, ordinal: int) -> SpanId:

@@ -7,7 +7,7 @@ Field order is the wire format (MessagePack arrays): append fields with defaults
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -17,6 +17,21 @@ from tailrace.model.states import NodeState, RunStatus
 
 class Record(msgspec.Struct, frozen=True, array_like=True, tag_field="t", gc=False):
     """Base of all records."""
+
+    def take(self, into: list[AnyRecord]) -> None:
+        """Add the record to what is written next."""
+        into.append(self)  # type: ignore[arg-type]  # every Record is one of AnyRecord
+
+
+class Noted(Protocol):
+    """What is handed to a journal for later: a record, or what becomes records when it is written.
+
+    So that the thread that notes it pays for nothing but the noting.
+    """
+
+    def take(self, into: list[AnyRecord]) -> None:
+        """Add the records of what has happened and was not taken before; one thread at a time."""
+        ...
 
 
 class FailureOrigin(msgspec.Struct, frozen=True, array_like=True, gc=False):

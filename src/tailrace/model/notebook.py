@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from tailrace.model.family import parents_of
 from tailrace.model.search import FoundTrace, MetricsResult, SearchResult
 from tailrace.model.span import Span, Trace
 from tailrace.model.states import SpanStatus
@@ -176,13 +177,16 @@ def _curve(values: Sequence[float | None]) -> str:
 
 
 def _depths(spans: Sequence[Span]) -> list[int]:
-    """Return how deep each span stands; parents come before their children."""
-    known: dict[str, int] = {}
-    found = []
-    for span in spans:
-        depth = 0 if span.parent_id is None else known.get(span.parent_id, -1) + 1
-        known[span.span_id] = depth
-        found.append(depth)
+    """Return how deep each span stands."""
+    parents = parents_of(spans)
+    found = [-1] * len(spans)
+    for number in range(len(spans)):
+        path = [number]
+        while found[path[-1]] < 0 and parents[path[-1]] >= 0:
+            path.append(parents[path[-1]])
+        depth = max(found[path[-1]], 0)
+        for below, one in enumerate(reversed(path)):
+            found[one] = depth + below
     return found
 
 

@@ -93,7 +93,11 @@ class RunState(Struct, kw_only=True, omit_defaults=True):
     updated_at: float = 0.0
     error: str | None = None
     output: Any = None
-    """Summary of the run's output."""
+    """What the run returned, as JSON has it; a summary where that is too large."""
+    output_object: str = ""
+    """Name of the object that then holds it, as JSON text."""
+    output_bytes: int = 0
+    """Bytes of that text."""
     worker_id: str | None = None
     instance_id: str | None = None
     """Of the process; two processes may share a worker id by mistake."""

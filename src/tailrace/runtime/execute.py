@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tailrace.diary import append_entry
 from tailrace.engine import NullJournal, PlanFacts, Run, RunEnd, RunRequest
-from tailrace.errors import NotFound, RunCancelled, RunFailed, StoreError
+from tailrace.errors import RUN_EXISTS, NotFound, RunCancelled, RunFailed, StoreError
 from tailrace.failures.judgement import Judgement
 from tailrace.model import Flow, FlowPlan, RunId, RunStatus, new_run_id
 from tailrace.ports import Journal
@@ -139,24 +139,31 @@ class _Prepared:
         judgement.install()
         self.config = options.config or current_config()
         check_config(self.config, self.settings)
-        params, scratch, payload = options.start_with()
+        params = options.start_with()[0]
         ready = ready_plan(flow, params, options.policy, self.settings.failures)
         self.plan: FlowPlan = alter(ready.plan, options.changes)
         self.params = {**self.plan.defaults, **params}
         self.report = report
         self.stores = open_stores(options, self.settings)
-        caller = options.caller
-        adopts = caller is not None and not options.run_id and self._is_new(caller.trace_id)
-        if caller is not None and adopts:
-            self.run_id = caller.trace_id
-        else:
-            self.run_id = RunId(options.run_id) if options.run_id else new_run_id()
-        reused = self._reused(ready.plan)
+        self._ready = ready
+        self._judgement = judgement
+        self._reuses = self._reused(ready.plan)
         self._watch: SignalWatch | None = None
         self._catch_alls: CatchAlls | None = None
+        caller = options.caller
+        self._adopts = caller is not None and not options.run_id and self._is_new(caller.trace_id)
+        self._open(caller.trace_id if caller is not None and self._adopts else options.run_id)
+
+    def _open(self, run_id: str | None = None) -> None:
+        """Make the run and its journal; without an id it gets one of its own."""
+        options, ready, reused = self.options, self._ready, self._reuses
+        params, scratch, payload = options.start_with()
+        caller, adopts = options.caller, self._adopts
+        self.run_id = RunId(run_id) if run_id else new_run_id()
         journal: Journal = NullJournal()
         if self.stores.writer is not None:
             journal = self.stores.writer.open_journal(self.run_id)
+        self._kept = journal
         tracers = tuple(options.tracers)
         if options.configured_tracers:
             tracers = configured_tracers(self.settings, tracers)
@@ -173,6 +180,7 @@ class _Prepared:
                 scratch=scratch,
                 run_id=self.run_id,
                 parent_span_id=caller.span_id if caller is not None and adopts else "",
+                trace_state=caller.state if caller is not None and adopts else "",
                 attributes={} if caller is None or adopts else _called_by(caller),
                 source=options.source,
                 echo=options.echo,
@@ -197,7 +205,7 @@ class _Prepared:
                 lineage=options.lineage,
                 letter=options.letter,
                 generation=options.generation,
-                judgement=judgement,
+                judgement=self._judgement,
                 watch=LateWatch(
                     lambda: watch_of(self.run, self.stores.worker_id, self.config, self.settings)
                 ),
@@ -260,9 +268,23 @@ class _Prepared:
         if self._catch_alls is not None:
             self._catch_alls.watch(asyncio.get_running_loop())
         try:
-            return await self.run.execute()
+            return await self._executed()
         finally:
             self.journal.close()
+
+    async def _executed(self) -> RunEnd:
+        try:
+            return await self.run.execute()
+        except StoreError as error:
+            if error.code != RUN_EXISTS or not self._adopts:
+                raise
+        # Another process has taken the caller's trace meanwhile; nothing has run here yet.
+        self._kept.close()
+        self._adopts = False
+        self._open()
+        if self._watch is not None:
+            self._watch.follow(self.run)
+        return await self.run.execute()
 
     def finish(self, end: RunEnd) -> RunResult:
         """Report, write the diary, and return or raise."""
@@ -337,4 +359,5 @@ class _Prepared:
 
 def _called_by(caller: TraceContext) -> dict[str, str]:
     """Return the attributes that link a run to a span of another trace."""
-    return {"caller.trace_id": caller.trace_id, "caller.span_id": caller.span_id}
+    state = {"caller.tracestate": caller.state} if caller.state else {}
+    return {"caller.trace_id": caller.trace_id, "caller.span_id": caller.span_id, **state}

@@ -40,6 +40,12 @@ class SignalWatch:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    def follow(self, run: Run) -> None:
+        """Ask this run from now on; what was asked of the one before is asked of it, too."""
+        self._run = run
+        if self.received is not None:
+            run.request_cancel(f"received {self.received.name}")
+
     def _handle(self, number: int, _: FrameType | None) -> None:
         first, self.received = self.received is None, signal.Signals(number)
         if first:

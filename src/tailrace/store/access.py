@@ -120,7 +120,15 @@ class Access:
         return store
 
 
-def unique_id(db: sqlite3.Connection, column: str, table: str, prefix: str, mark: str) -> str:
+def unique_id(
+    db: sqlite3.Connection,
+    column: str,
+    table: str,
+    prefix: str,
+    mark: str,
+    *,
+    own: tuple[str, str] | None = None,
+) -> str:
     """Return the one id that begins so.
 
     Args:
@@ -129,14 +137,16 @@ def unique_id(db: sqlite3.Connection, column: str, table: str, prefix: str, mark
         table: its table.
         prefix: the beginning of an id; small letters, and leaving out the mark, are fine.
         mark: what all ids begin with, such as ``F-``.
+        own: a condition that rows must meet, and its parameter.
 
     Raises:
         NotFound: none, or more than one, matches.
     """
     text = prefix.strip().upper()
     low = text if text.startswith(mark) else mark + text
-    query = f"SELECT {column} FROM {table} WHERE {column} >= ? AND {column} < ? LIMIT ?"  # noqa: S608 - our own names
-    rows = db.execute(query, (low, low + "\x7f", _SHOWN + 1)).fetchall()
+    more, values = ("", ()) if own is None else (f" AND {own[0]}", (own[1],))
+    query = f"SELECT {column} FROM {table} WHERE {column} >= ? AND {column} < ?{more} LIMIT ?"  # noqa: S608 - our own names
+    rows = db.execute(query, (low, low + "\x7f", *values, _SHOWN + 1)).fetchall()
     matches: list[str] = [row[0] for row in rows]
     what = table.replace("_", " ")
     if not matches or not text:

@@ -10,6 +10,7 @@ import msgspec
 
 from tailrace.model.failure import FailureFilter
 from tailrace.store.flood import MINUTE_NS
+from tailrace.store.tenants import of_failed
 
 _FINGERPRINT = re.compile(r"(?:v[0-9]+:)?[0-9a-f]{1,32}")
 _VERSION = "v1:"
@@ -80,6 +81,8 @@ def of_failures(wanted: FailureFilter, groups: Sequence[int] | None = None) -> l
         found.append(Condition("f.disposition = ?", (wanted.state,)))
     if wanted.ids:
         found.append(_among("f.failure_id", wanted.ids))
+    if wanted.tenant is not None:
+        found.append(Condition(of_failed("f.run"), (wanted.tenant,)))
     return found
 
 
@@ -91,6 +94,8 @@ def of_flood(wanted: FailureFilter, groups: Sequence[int] | None) -> list[Condit
     if any((wanted.flow, wanted.node, wanted.run, wanted.tag, wanted.code_version)):
         return None
     if wanted.reason or wanted.ids or (wanted.fingerprint and groups is None):
+        return None
+    if wanted.tenant is not None:
         return None
     found = []
     if wanted.type:
@@ -121,6 +126,9 @@ def of_letters(wanted: FailureFilter) -> list[Condition]:
         found.append(Condition("d.reason = ?", (wanted.reason,)))
     if wanted.ids:
         found.append(_among("d.dl_id", wanted.ids))
+    if wanted.tenant is not None:
+        text = "EXISTS (SELECT 1 FROM remote_letter AS o WHERE o.dl_id = d.dl_id AND o.tenant = ?)"
+        found.append(Condition(text, (wanted.tenant,)))
     return found
 
 

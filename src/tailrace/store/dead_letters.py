@@ -21,6 +21,8 @@ from tailrace.store.writer import Writer
 
 _SHOWN = (LetterState.OPEN.value, LetterState.PARKED.value)
 _ANY = tuple(state.value for state in LetterState)
+_OWN = """EXISTS (SELECT 1 FROM remote_letter AS o
+WHERE o.dl_id = dead_letter.dl_id AND o.tenant = ?)"""
 _OUTCOMES = ("resolved", "failed", "lost")
 
 
@@ -40,14 +42,19 @@ class SqliteDeadLetters(FileAdapter):
         with self._file.reading() as db:
             return select_letters(db, of_letters(wanted), states, limit=limit)
 
-    def letter(self, prefix: str) -> DeadLetter:
+    def letter(self, prefix: str, *, tenant: str | None = None) -> DeadLetter:
         """Return the one letter whose id begins so (``DL-`` may be left out).
+
+        Args:
+            prefix: the beginning of the id.
+            tenant: of an index: whose letters are the only ones; None: of all.
 
         Raises:
             NotFound: none, or more than one, matches.
         """
         with self._file.reading() as db:
-            dl_id = unique_id(db, "dl_id", "dead_letter", prefix, "DL-")
+            own = None if tenant is None else (_OWN, tenant)
+            dl_id = unique_id(db, "dl_id", "dead_letter", prefix, "DL-", own=own)
             letter = load_letter(db, dl_id)
         if letter is None:
             raise StoreError(f"letter {dl_id} went away while it was read")

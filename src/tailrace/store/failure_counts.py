@@ -17,6 +17,7 @@ from tailrace.store.conditions import (
     where,
 )
 from tailrace.store.groups import groups_named
+from tailrace.store.tenants import is_index
 
 _BY_KIND = "category, class, disposition"
 
@@ -43,7 +44,13 @@ def rank_groups(db: sqlite3.Connection, wanted: FailureFilter) -> list[Ranked]:
         JOIN failure_group AS g ON g.id = n.grp
         JOIN failure_group AS t ON t.id = coalesce(g.alias, g.id)
         GROUP BY t.id HAVING failures > 0 ORDER BY failures DESC, t.id"""  # noqa: S608 - constant text
-    return [Ranked(*row) for row in db.execute(query, source.params)]
+    ranked = [Ranked(*row) for row in db.execute(query, source.params)]
+    if not is_index(db):
+        return ranked
+    from tailrace.store.decisions import UNDECIDED, standings  # noqa: PLC0415 - stores have none
+
+    decided = standings(db, wanted.tenant)
+    return [one._replace(state=decided.get(one.group, UNDECIDED).state) for one in ranked]
 
 
 def _counted_by_group(db: sqlite3.Connection, wanted: FailureFilter) -> Condition:

@@ -15,6 +15,7 @@ from tailrace.store.group_changes import GroupOrder, change_group
 from tailrace.store.groups import groups_named
 from tailrace.store.purge import Purged, purge
 from tailrace.store.survey import Survey, survey, trend
+from tailrace.store.tenants import of_failed
 from tailrace.store.writer import Writer
 
 
@@ -54,14 +55,19 @@ class SqliteFailureLog(FileAdapter):
             rows = db.execute(query, (*params(terms), limit)).fetchall()
             return [failure_of(row) for row in rows]
 
-    def failure(self, prefix: str) -> FailureSnapshot:
+    def failure(self, prefix: str, *, tenant: str | None = None) -> FailureSnapshot:
         """Return the one failure whose id begins so (``F-`` may be left out).
+
+        Args:
+            prefix: the beginning of the id.
+            tenant: of an index: whose failures are the only ones; None: of all.
 
         Raises:
             NotFound: none, or more than one, matches.
         """
         with self._file.reading() as db:
-            failure_id = unique_id(db, "failure_id", "failure", prefix, "F-")
+            own = None if tenant is None else (of_failed("failure.run"), tenant)
+            failure_id = unique_id(db, "failure_id", "failure", prefix, "F-", own=own)
             row = db.execute(f"{SELECT} WHERE f.failure_id = ?", (failure_id,)).fetchone()
             return failure_of(row)
 

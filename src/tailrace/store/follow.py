@@ -7,13 +7,19 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from tailrace.model.ids import RunId
+from tailrace.model.span import Span
 from tailrace.store.connection import open_reader
 from tailrace.store.fault import translated
-from tailrace.store.follow_runs import Growth, RunFollower
+from tailrace.store.follow_runs import Growth, LateSpans, RunFollower
+from tailrace.store.foreign.bodies import spans_of
+from tailrace.store.foreign.restore import to_span
 from tailrace.store.foreign.traces import ForeignTraces
+from tailrace.store.foreign_span import StoredSpan
+from tailrace.store.tenants import seen
 
 _CHANGED = """SELECT no, trace_id, root_service, batches, updated FROM foreign_trace
 WHERE no > ?1 UNION SELECT no, trace_id, root_service, batches, updated FROM foreign_trace
@@ -33,13 +39,24 @@ class SpanFollower:
     Args:
         path: the file.
         since_ns: what ended since then is told first, ns since the epoch; None: from now on.
+        tenant: of an index: whose traces are the only ones; None: all.
+        lazily: spans are made when they are asked for, and before the next look.
 
     Raises:
         StoreError: there is no such file, or it cannot be read.
     """
 
-    def __init__(self, path: Path | str, *, since_ns: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        since_ns: int | None = None,
+        tenant: str | None = None,
+        lazily: bool = False,
+    ) -> None:
+        self._lazily = lazily
         self._path = Path(path).absolute()
+        self._tenant = tenant
         self._db = open_reader(self._path)
         self._runs = RunFollower(self._db, self._path, since_ns)
         self._foreign = _ForeignFollower(self._db, since_ns)
@@ -71,6 +88,11 @@ class SpanFollower:
             try:
                 found = [*self._runs.look(dead), *self._foreign.look()]
                 self._is_behind = self._foreign.is_behind
+                if self._tenant is not None and found:
+                    own = seen(self._db, self._tenant, [growth.trace_id for growth in found])
+                    found = [growth for growth in found if growth.trace_id in own]
+                for growth in () if self._lazily else found:
+                    growth.ended = list(growth.ended)
             finally:
                 with suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
@@ -86,7 +108,7 @@ class _ForeignFollower:
         self._traces = ForeignTraces(db)
         self._first = self._newest = -1
         self._updated = 0
-        self._told: OrderedDict[int, tuple[tuple[int, int], set[tuple[str, str, int]]]]
+        self._told: OrderedDict[int, tuple[tuple[int, int], set[tuple[bytes, int, int]]]]
         self._told = OrderedDict()
         self.is_behind = False
 
@@ -122,16 +144,25 @@ class _ForeignFollower:
                 self._told[no] = (batches, updated), set()
 
     def _grown(
-        self, no: int, trace_id: str, service: str, told: set[tuple[str, str, int]]
+        self, no: int, trace_id: str, service: str, told: set[tuple[bytes, int, int]]
     ) -> Iterator[Growth]:
-        ended = []
-        for span in self._traces.spans(trace_id):
-            key = span.span_id, span.kind.value, span.start_ns
-            if span.end_ns is None or key in told:
+        ended: list[StoredSpan] = []
+        for span in spans_of(self._db, no):
+            key = span.span_id, span.kind, span.start
+            if not span.end or key in told:
                 continue
             told.add(key)
-            if no > self._first or span.end_ns >= self._from:
+            if no > self._first or span.end >= self._from:
                 ended.append(span)
         if ended:
-            ended.sort(key=lambda span: (span.end_ns or 0, -span.start_ns))
-            yield Growth(trace_id=RunId(trace_id), flow=service, ended=ended)
+            ended.sort(key=lambda span: (span.end, -span.start))
+            late = LateSpans(ended, partial(self._made, RunId(trace_id)), _key)
+            yield Growth(trace_id=RunId(trace_id), flow=service, ended=late)
+
+    def _made(self, trace_id: RunId, span: StoredSpan) -> Span:
+        resource, scope = self._traces.resource(span.resource), self._traces.scope(span.scope)
+        return to_span(span, trace_id, resource, scope)
+
+
+def _key(span: StoredSpan) -> tuple[str, int]:
+    return span.span_id.hex(), span.start

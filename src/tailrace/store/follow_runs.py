@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import msgspec
 
-from tailrace.model.ids import RunId
+from tailrace.model.ids import RunId, span_id
 from tailrace.model.span import Span, SpanEvent
 from tailrace.store.keys import NUMBER, span_range
 from tailrace.store.liveness import is_alive, live_folder
@@ -18,6 +18,7 @@ from tailrace.store.load import SpanRows, load_projection, load_tail, run_of, se
 from tailrace.tracing.spans import interruption, to_event, to_span
 from tailrace.tracing.state import EventAdded, RunState, SpanState
 
+Row = TypeVar("Row")
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _EVENTS = """SELECT id, span, time, name, attributes FROM event
 WHERE id BETWEEN ? AND ? ORDER BY id"""
@@ -29,7 +30,43 @@ class Growth(msgspec.Struct, kw_only=True):
     trace_id: RunId
     flow: str
     """Of a trace from elsewhere the service of its root."""
-    ended: list[Span]
+    ended: Sequence[Span]
+
+
+class LateSpans(Sequence[Span]):
+    """Spans that are made when they are asked for: of a large trace few may be wanted.
+
+    Args:
+        rows: what they are made of.
+        make: makes one.
+        key: tells the id and the start of one without making it.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        make: Callable[[Row], Span],
+        key: Callable[[Row], tuple[str, int]],
+    ) -> None:
+        self._rows = rows
+        self._make = make
+        self._key = key
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Span: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Span]: ...
+    def __getitem__(self, index: int | slice) -> Span | Sequence[Span]:
+        if isinstance(index, slice):
+            return list(map(self._make, self._rows[index]))
+        return self._make(self._rows[index])
+
+    def pick(self, wanted: Container[tuple[str, int]]) -> list[Span]:
+        """Return those with one of some ids and starts."""
+        return [self._make(row) for row in self._rows if self._key(row) in wanted]
 
 
 class _Live(msgspec.Struct):
@@ -130,7 +167,7 @@ class RunFollower:
         live.told = {state.number for state in self._tail(live, states)[0] if state.end is not None}
         return live
 
-    def _ended(self, live: _Live, run: RunState, *, is_dead: bool) -> list[Span]:
+    def _ended(self, live: _Live, run: RunState, *, is_dead: bool) -> LateSpans:
         before = live.last_event
         new = [*self._rows.select(live.no, f"AND id > {live.last_span}")]
         newest = max((state.number for state in new), default=0)
@@ -145,9 +182,24 @@ class RunFollower:
             still = [state for state in states if state.end is None]
             opened, late = self._tail(live, still, is_dead=is_dead)
             states = [*(state for state in states if state not in still), *opened]
-        spans = [self._span(live, state, run, late) for state in self._news(live, states)]
+        news = sorted(self._news(live, states), key=lambda state: state.end or 0)
+        events = {
+            state.number: live.events.pop(state.number)
+            for state in news
+            if state.number in live.events
+        }
+        for event in late:
+            events.setdefault(event.span, []).append(to_event(event))
         live.told = (live.told | {s.number for s in states if s.end is not None}) - in_rows
-        return sorted(spans, key=lambda span: span.end_ns or 0)
+
+        def make(state: SpanState) -> Span:
+            span = to_span(state, run)
+            span.events = events.get(state.number, [])
+            return span
+
+        return LateSpans(
+            news, make, lambda state: (span_id(run.span_base, state.number), state.start)
+        )
 
     def _news(self, live: _Live, states: Iterable[SpanState]) -> Iterator[SpanState]:
         since = self._since or 0
@@ -183,9 +235,3 @@ class RunFollower:
                 continue
             event = EventAdded(key & NUMBER, number, time, name, _decode(attributes))
             live.events[number].append(to_event(event))
-
-    def _span(self, live: _Live, state: SpanState, run: RunState, late: list[EventAdded]) -> Span:
-        span = to_span(state, run)
-        span.events = live.events.pop(state.number, [])
-        span.events += [to_event(event) for event in late if event.span == state.number]
-        return span

@@ -12,6 +12,7 @@ from tailrace.errors import StoreError
 from tailrace.model.failure import FailureGroup, GroupState
 from tailrace.store.audit import Deed, write_deeds
 from tailrace.store.groups import find_group, load_group
+from tailrace.store.tenants import is_index
 
 _ACTIONS = ("resolve", "ignore", "reopen", "merge")
 
@@ -32,8 +33,14 @@ def change_group(db: sqlite3.Connection, order: GroupOrder) -> FailureGroup:
 
     Raises:
         NotFound: a fingerprint names no group, or more than one.
-        StoreError: TR509, there is no such action, or both groups are one.
+        StoreError: TR509, there is no such action, both groups are one, or the file is an index.
     """
+    if is_index(db):
+        raise StoreError(
+            "groups in the index of a gateway are changed through a gateway, so that all agree",
+            code="TR509",
+            hint="name the server with --server, or a saved --context",
+        )
     group = find_group(db, order.fingerprint)
     into = find_group(db, order.into) if order.action == "merge" else group
     before = load_group(db, group)

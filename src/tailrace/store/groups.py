@@ -18,7 +18,7 @@ from tailrace.store.impact import impacts
 
 _CACHED = 4_096
 _SHOWN = 5
-_TITLE = 200
+TITLE = 200
 """Characters of a title."""
 
 COLUMNS = """g.id, g.fp, g.title, g.type, g.category, g.class, g.location, g.flow, g.node, g.first,
@@ -98,7 +98,7 @@ class GroupTable:
             last_version = coalesce(?, last_version) WHERE id = ? AND last <= ?""",
             (
                 failure.captured_ns,
-                text.split("\n", 1)[0][:_TITLE],
+                text.split("\n", 1)[0][:TITLE],
                 failure.type,
                 failure.category,
                 failure.class_,

@@ -25,6 +25,12 @@ FROM foreign_trace"""
 _TABLE_SIZES = """SELECT m.tbl_name, sum(s.pgsize) FROM dbstat AS s
 JOIN sqlite_master AS m ON m.name = s.name WHERE s.aggregate = 1
 GROUP BY m.tbl_name ORDER BY 2 DESC, 1"""
+_SPAN_BODIES = """SELECT
+(SELECT total(length(body)) FROM segment_column) + (SELECT total(length(body)) FROM segment_body)
++ (SELECT total(length(body)) FROM foreign_batch)"""
+_SPAN_TABLES = """SELECT total(s.pgsize) FROM sqlite_master AS m
+CROSS JOIN dbstat AS s ON s.name = m.name WHERE s.aggregate = 1 AND m.tbl_name IN
+('span', 'shape', 'event', 'resource', 'scope', 'foreign_trace', 'segment', 'segment_dead')"""
 _PROBLEMS_SHOWN = 100
 
 
@@ -68,11 +74,15 @@ class StoreStats(Struct, frozen=True, kw_only=True):
     tables: Mapping[str, int]
     """Bytes of each table with its indexes, largest first; empty: not asked for, or not known."""
 
+    span_bytes: int | None
+    """Bytes that spans take, of runs and from elsewhere, with their events, columns and indexes;
+    None: SQLite was built without the table that knows."""
+
     @property
     def span_size(self) -> float | None:
-        """Bytes of the database for each span, of runs and from elsewhere; None: it has none."""
+        """Bytes for each span; None: there is none, or that is not known."""
         spans = self.spans + self.foreign_spans
-        return (self.size - self.free) / spans if spans else None
+        return self.span_bytes / spans if spans and self.span_bytes is not None else None
 
 
 def inspect_store(path: Path, *, tables: bool = False) -> StoreStats:
@@ -90,6 +100,7 @@ def inspect_store(path: Path, *, tables: bool = False) -> StoreStats:
         failures, groups, letters, stream_events = db.execute(_FAILURE_COUNTS).fetchone()
         foreign_traces, foreign_spans, segments, sealed = db.execute(_TRACE_COUNTS).fetchone()
         sizes = _table_sizes(db) if tables else {}
+        span_bytes = _span_bytes(db)
         page = _number(db, "PRAGMA page_size")
         free = _number(db, "PRAGMA freelist_count")
         blobs = count_blobs(db)
@@ -117,6 +128,7 @@ def inspect_store(path: Path, *, tables: bool = False) -> StoreStats:
         first_ns=first,
         last_ns=last,
         tables=sizes,
+        span_bytes=span_bytes,
     )
 
 
@@ -126,6 +138,14 @@ def _table_sizes(db: sqlite3.Connection) -> dict[str, int]:
         return dict(db.execute(_TABLE_SIZES).fetchall())
     except sqlite3.OperationalError:
         return {}
+
+
+def _span_bytes(db: sqlite3.Connection) -> int | None:
+    # The lengths of large bodies are known without reading these.
+    try:
+        return _number(db, _SPAN_BODIES) + _number(db, _SPAN_TABLES)
+    except sqlite3.OperationalError:
+        return None
 
 
 def verify_store(path: Path) -> list[str]:

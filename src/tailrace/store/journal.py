@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tailrace.codecs import FILE
-from tailrace.errors import StoreError
+from tailrace.errors import RUN_EXISTS, StoreError
 from tailrace.model.ids import RunId
 from tailrace.model.journal import (
     AnyRecord,
     AttemptFailed,
     NodeFinished,
     NodeReused,
+    Noted,
     RunFinished,
     RunStarted,
     ScopeFinished,
@@ -42,10 +44,14 @@ if TYPE_CHECKING:
     from tailrace.store.failures import Suppressed
     from tailrace.store.fallout import Fallout
 
+_log = logging.getLogger(__name__)
 BATCH = 512
 """Records after which the journal is projected into rows."""
 _MOST_NOTES = 10_000
-"""Notes kept while the store cannot be written."""
+"""Notes that wait; who notes more writes them first, and while they cannot be written has them
+dropped."""
+_PATIENCE = 1.0
+"""Seconds to wait for the store to be free for that."""
 _APPEND = "INSERT INTO journal VALUES (?, ?)"
 _TRUNCATE = "DELETE FROM journal WHERE id BETWEEN ? AND ?"
 _TELLING = frozenset({AttemptFailed, NodeFinished, ScopeFinished, RunFinished})
@@ -87,10 +93,13 @@ class SqliteJournal:
         self._first = self._next = 0
         self._buffer = bytearray()
         self._pending: list[AnyRecord] = []
-        self._notes: deque[AnyRecord] = deque()
+        self._notes: deque[Noted] = deque()
         self._projection: Projection | None = Projection()
         self._open = True
         self._unsure = False
+        self._stuck = False
+        self.dropped = 0
+        """Notes that were not written."""
         self._letter = ""
         self._fallout: Fallout | None = None
         self._suppressed: Suppressed | None = None
@@ -133,27 +142,53 @@ class SqliteJournal:
         """
         return find_pending(self._run_id, self._pending, key, since_ns)
 
-    def note(self, record: AnyRecord) -> None:
-        """Take a record to be written with the next append, and within 200 ms."""
+    def note(self, record: Noted) -> None:
+        """Take it to be written with the next append, and within 200 ms."""
         notes = self._notes
-        if self._open and len(notes) < _MOST_NOTES:
+        if self._open and (len(notes) < _MOST_NOTES or self._makes_room()):
             notes.append(record)
             if not self._flusher.armed:
                 self._flusher.arm()
 
+    def _makes_room(self) -> bool:
+        """Write what waits on the thread that notes more than fits; False: it cannot be written."""
+        if self._stuck or not self._lock.acquire(timeout=_PATIENCE):
+            self._drop()
+            return False
+        try:
+            is_written = self._flush()
+        finally:
+            self._lock.release()
+        if not is_written:
+            self._drop()
+        return is_written
+
+    def _drop(self) -> None:
+        if not self.dropped:
+            text = "spans and events of run %s are dropped: the store cannot be written"
+            _log.warning(text, self._run_id)
+        self.dropped += 1
+
     def flush(self) -> None:
         """Write what waits; from any thread. What cannot be written goes on waiting."""
         with self._lock:
-            if not (self._open and self._no and (self._pending or self._notes)):
-                return
-            notes = self._taken()
-            try:
-                if self._unsure:
-                    self._resync()
-                self._project(notes)
-            except StoreError:
-                self._notes.extendleft(reversed(notes))
-                self._flusher.arm()
+            self._flush()
+
+    def _flush(self) -> bool:
+        """Do so with the lock held; False: it cannot be written."""
+        if not (self._open and self._no and (self._pending or self._notes)):
+            return True
+        notes = self._taken()
+        try:
+            if self._unsure:
+                self._resync()
+            self._project(notes)
+            self._stuck = False
+        except StoreError:
+            self._stuck = True
+            self._notes.extendleft(reversed(notes))
+            self._flusher.arm()
+        return not self._stuck
 
     def close(self) -> None:
         """Write what waits and release the run.
@@ -232,7 +267,7 @@ class SqliteJournal:
         taken: list[AnyRecord] = []
         notes = self._notes
         while notes:
-            taken.append(notes.popleft())
+            notes.popleft().take(taken)
         return taken
 
     def _write_ahead(self, records: Sequence[AnyRecord]) -> None:
@@ -357,6 +392,7 @@ class SqliteJournal:
         except sqlite3.IntegrityError as error:
             raise StoreError(
                 f"the store {self._writer.path} has a run {run.run_id!r} already",
+                code=RUN_EXISTS,
                 hint="every run needs an id of its own",
             ) from error
         if version is not None and started.fingerprints:

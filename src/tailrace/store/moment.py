@@ -90,6 +90,9 @@ class Moment:
                 spans[number].dropped_events += count
         for event in self.events(spans) if events else ():
             spans[event.span].events.append(to_event(event))
+        if 1 in spans and spans[1].trace_state:
+            for span in spans.values():
+                span.trace_state = spans[1].trace_state
         return Trace(run=to_summary(self.run), spans=list(spans.values()))
 
     def _outline(self) -> Outline:

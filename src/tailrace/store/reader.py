@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tailrace.store.foreign.traces import ForeignTraces, arranged
 from tailrace.store.liveness import is_alive, live_folder
 from tailrace.store.load import START, run_of, select_runs
 from tailrace.store.moment import Moment
+from tailrace.store.tenants import of_run
 from tailrace.tracing.spans import to_summary
 from tailrace.tracing.state import RunState, SpanState
 
@@ -40,15 +41,20 @@ class SqliteTraceReader:
     Concurrency: never blocks a writer; a trace is one consistent moment of the file. A reader
     serves one thread at a time.
 
+    Args:
+        path: the file.
+        tenant: of an index: whose runs and traces are the only ones; None: all.
+
     Raises:
         StoreError: there is no such file, or it cannot be read, is foreign, or too new.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, tenant: str | None = None) -> None:
         self._path = Path(path).absolute()
+        self._tenant = tenant
         self._live = live_folder(self._path)
         self._db = open_reader(self._path)
-        self._foreign = ForeignTraces(self._db)
+        self._foreign = ForeignTraces(self._db, tenant=tenant)
 
     def close(self) -> None:
         """Release the file."""
@@ -88,7 +94,7 @@ class SqliteTraceReader:
         since_ns: int | None,
         until_ns: int | None,
     ) -> list[RunSummary]:
-        conditions: dict[str, Any] = {}
+        conditions = self._own()
         if status == RunStatus.INTERRUPTED:  # the dead are RUNNING until a writer finds them
             conditions["r.status IN ('INTERRUPTED', ?)"] = RunStatus.RUNNING.value
         elif status is not None:
@@ -103,6 +109,10 @@ class SqliteTraceReader:
             runs = [self._stands(no, writer, run_of(columns)) for no, writer, *columns in rows]
         wanted = [run for run in runs if status is None or run.status == status]
         return [to_summary(run) for run in wanted[:limit]]
+
+    def _own(self) -> dict[str, Any]:
+        """Return the condition that a run may be seen."""
+        return {} if self._tenant is None else {of_run("r.run_id"): self._tenant}
 
     def _newest(
         self, conditions: dict[str, Any], flow: str | None, limit: int
@@ -157,9 +167,13 @@ class SqliteTraceReader:
                 hint=_LIST,
                 details={"prefix": prefix},
             )
-        query = "SELECT run_id FROM run WHERE run_id >= ? AND run_id < ? ORDER BY run_id LIMIT ?"
+        own = self._own()
+        text = "".join(f" AND {condition}" for condition in own)
+        query = f"""SELECT run_id FROM run AS r WHERE run_id >= ? AND run_id < ?{text}
+            ORDER BY run_id LIMIT ?"""  # noqa: S608 - constant text
         with translated(self._path, "read"):
-            rows = self._db.execute(query, (wanted, wanted + "g", _SHOWN + 1)).fetchall()
+            limits = (wanted, wanted + "g", *own.values(), _SHOWN + 1)
+            rows = self._db.execute(query, limits).fetchall()
             others = self._foreign.matching(wanted, _SHOWN + 1)
         matches: list[str] = sorted({row[0] for row in rows} | {*others})
         if not matches:
@@ -205,8 +219,10 @@ class SqliteTraceReader:
 
     def _is_run(self, run_id: str) -> bool:
         with translated(self._path, "read"):
-            query = "SELECT 1 FROM run WHERE run_id = ?"
-            return self._db.execute(query, (run_id,)).fetchone() is not None
+            own = self._own()
+            text = "".join(f" AND {condition}" for condition in own)
+            query = f"SELECT 1 FROM run AS r WHERE run_id = ?{text}"  # noqa: S608 - constant text
+            return self._db.execute(query, (run_id, *own.values())).fetchone() is not None
 
     def run(self, run_id: RunId | str) -> RunSummary:
         """Return a run as it stands, or what is known of a trace from elsewhere.
@@ -221,6 +237,12 @@ class SqliteTraceReader:
                     return found
             no, writer, run = self._find(run_id)
             return to_summary(self._stands(no, writer, run))
+
+    def runs_of(self, trace_ids: Iterable[RunId | str]) -> Iterator[RunSummary]:
+        """Yield runs and traces by their ids, in that order, without those that are gone."""
+        for trace_id in trace_ids:
+            with suppress(NotFound):
+                yield self.run(trace_id)
 
     def states(self, run_id: RunId | str) -> Iterator[SpanState]:
         """Yield the spans of a run as the projection keeps them, parents first, without events.
@@ -243,8 +265,8 @@ class SqliteTraceReader:
         with translated(self._path, "read"):
             _, _, run = self._find(run_id)
             first = run.lineage or run.run_id
-            rows = self._select_runs({"r.run_id = ?": first}, 1)
-            later = {"r.lineage <> '' AND r.lineage = ?": first}
+            rows = self._select_runs({"r.run_id = ?": first} | self._own(), 1)
+            later = {"r.lineage <> '' AND r.lineage = ?": first} | self._own()
             rows += sorted(self._select_runs(later, -1), key=lambda row: (row[START], row[0]))
             return [to_summary(self._stands(no, writer, run_of(row))) for no, writer, *row in rows]
 
@@ -354,7 +376,9 @@ class SqliteTraceReader:
         return found
 
     def _select(self, condition: str, value: Any) -> tuple[int, str, RunState] | None:
-        row = self._db.execute(select_runs(condition), (value,)).fetchone()
+        own = self._own()
+        text = condition + "".join(f" AND {one}" for one in own)
+        row = self._db.execute(select_runs(text), (value, *own.values())).fetchone()
         return None if row is None else (row[0], row[1], run_of(row[2:]))
 
     def _not_found(self, message: str) -> NotFound:

@@ -23,7 +23,7 @@ _encode = msgspec.json.Encoder().encode
 
 # None and bytes are slow to bind (they go through sqlite3's adapters), so neither is bound here
 # for the rows that are many.
-_INSERT_PLAIN = """INSERT INTO span
+INSERT_PLAIN = """INSERT INTO span
 (id, parent, name, path, start, shape, duration, attributes, attempt)
 VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, 0))"""
 _INSERT_SPAN = """INSERT INTO span
@@ -194,7 +194,7 @@ def insert_spans(
 ) -> None:
     """Insert the rows that ``add_spans`` has made, of any number of runs."""
     if plain:
-        db.executemany(_INSERT_PLAIN, plain)
+        db.executemany(INSERT_PLAIN, plain)
     if others:
         db.executemany(_INSERT_SPAN, others)
 

@@ -32,6 +32,9 @@ Deleting a run deletes all rows of it: by a trigger over key ranges, so in every
 its ``PRAGMA foreign_keys``, and without an index on each table. The foreign keys are declared all
 the same; ``PRAGMA foreign_key_check`` verifies them.
 
+In an index ``remote_trace`` says which tenant sent a trace that is no run (``joins``: it may add to
+the runs of others), and ``remote_group`` what people have decided about groups of failures.
+
 The views have the names and columns of older programs. They show what has been projected.
 """
 
@@ -506,6 +509,23 @@ _VERSION_6 = (
   traced INTEGER NOT NULL
 ) WITHOUT ROWID""",
 )
+_VERSION_7 = (
+    """CREATE TABLE remote_trace (
+  trace_id TEXT PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  joins INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID""",
+    """CREATE TABLE remote_group (
+  tenant TEXT NOT NULL,
+  fp TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  body BLOB NOT NULL,
+  PRIMARY KEY (tenant, fp)
+) WITHOUT ROWID""",
+    """CREATE TRIGGER foreign_trace_owned AFTER DELETE ON foreign_trace BEGIN
+  DELETE FROM remote_trace WHERE trace_id = old.trace_id;
+END""",
+)
 STEPS: tuple[tuple[str, ...], ...] = (
     _VERSION_1,
     _VERSION_2,
@@ -513,5 +533,6 @@ STEPS: tuple[tuple[str, ...], ...] = (
     _VERSION_4,
     _VERSION_5,
     _VERSION_6,
+    _VERSION_7,
 )
 """Statements that lead from each schema version to the next; version 0 is an empty file."""

@@ -19,12 +19,13 @@ from tailrace.store.liveness import is_alive, live_folder
 from tailrace.store.segments.choice import WORTHWHILE
 from tailrace.store.segments.found import found_traces
 from tailrace.store.segments.hunt import Hit, Hunt, cut_off, unreadable
-from tailrace.store.segments.segment_block import SegmentDamaged
+from tailrace.store.segments.segment_block import SegmentBlock, SegmentDamaged
 from tailrace.store.segments.shelf import Shelf, Source
 from tailrace.store.segments.units import unsealed_spans
 from tailrace.traceql import CheckedQuery, check, parse
 from tailrace.traceql.budget import Budget, OutOfBudget
 from tailrace.traceql.checked import Chain, Series
+from tailrace.traceql.evaluate import evaluate
 
 if TYPE_CHECKING:
     from tailrace.store.foreign.traces import ForeignTraces
@@ -52,12 +53,16 @@ class SqliteSearch:
     Args:
         path: the file.
         sealing: whether a query first seals what is over when there is much of it.
+        tenant: of an index: whose traces are the only ones; None: all.
     """
 
-    def __init__(self, path: Path | str, *, sealing: bool = True) -> None:
+    def __init__(
+        self, path: Path | str, *, sealing: bool = True, tenant: str | None = None
+    ) -> None:
         self._file = Access(path)
         self._shelf = Shelf(self._file.path)
         self._sealing = sealing
+        self._tenant = tenant
         self._seals_from = 0.0
         """Monotonic time before which it is not tried."""
 
@@ -97,12 +102,48 @@ class SqliteSearch:
         chain = _chain(checked)
         if limit is None:
             limit = _TRACES if checked.source.limit is None else checked.source.limit
-        hunt = Hunt(chain, limit, since_ns, until_ns, budget or Budget())
+        spending = budget or Budget()
+        hunt = Hunt(chain, limit, since_ns, until_ns, spending, tenant=self._tenant)
 
         def run(db: sqlite3.Connection) -> SearchResult:
             hunt.run(db, self._shelf, self._filter(db, flow, status))
             traces = found_traces(hunt.hits, chain, self._shelf, spans_per_set)
             return hunt.result(self._shelf, traces)
+
+        return self._read(run)
+
+    def matching(
+        self, chain: Chain, trace_id: str, *, budget: Budget | None = None
+    ) -> list[tuple[str, int]]:
+        """Return id and start of each span of one trace that is over and that a query keeps.
+
+        Args:
+            chain: what is asked.
+            trace_id: the trace; of one that goes on, as it stands.
+            budget: what may be spent; None: the usual.
+
+        Raises:
+            QueryError: something cannot be calculated.
+            OutOfBudget: the budget is used up.
+            StoreError: the file cannot be read.
+        """
+        spending = budget or Budget()
+
+        def run(db: sqlite3.Connection) -> list[tuple[str, int]]:
+            found: list[tuple[str, int]] = []
+            for source in self._shelf.sources(db, {trace_id}, tenant=self._tenant):
+                block = source.open()
+                if block is None:
+                    continue
+                sets = evaluate(chain, block, spending, source.traces(block, None, None))
+                numbers = sorted({span for one in sets for span in one.spans})
+                ends = None if isinstance(block, SegmentBlock) else block.spans
+                found += [
+                    (block.span_ids[number], block.starts[number])
+                    for number in numbers
+                    if ends is None or ends[number].end
+                ]
+            return found
 
         return self._read(run)
 
@@ -147,14 +188,15 @@ class SqliteSearch:
                 instant=instant,
             )
             reason = ""
+            inspected = 0
             try:
-                for source in self._shelf.sources(db):
-                    _measure(measurement, source, spending)
+                for source in self._shelf.sources(db, tenant=self._tenant):
+                    inspected += _measure(measurement, source, spending)
             except OutOfBudget:
                 reason = cut_off(spending)
             result = measurement.result()
             reasons = [result.reason, reason, unreadable(self._shelf.damaged)]
-            return _with_reason(result, " ".join(filter(None, reasons)))
+            return _with_reason(result, inspected, " ".join(filter(None, reasons)))
 
         return self._read(run)
 
@@ -261,27 +303,31 @@ def _chain(query: CheckedQuery) -> Chain:
     )
 
 
-def _measure(measurement: Measurement, source: Source, budget: Budget) -> None:
-    """Count a source, where it can have spans in the range."""
+def _measure(measurement: Measurement, source: Source, budget: Budget) -> int:
+    """Count a source, where it can have spans in the range; return how many were looked at."""
     times = measurement.steps.times
     first, last = times[0] - measurement.steps.step, times[-1]
     ends = None if source.longest is None else source.latest + source.longest
     if source.earliest > last or (ends is not None and ends < first):
-        return
+        return 0
     budget.spend(0)
     block = source.open()
-    if block is not None:
-        measurement.add(block, budget, source.traces(block, None, None))
+    if block is None:
+        return 0
+    traces = source.traces(block, None, None)
+    if source.own is None or traces:
+        measurement.add(block, budget, traces)
+    return source.size(block)[1]
 
 
-def _with_reason(result: MetricsResult, reason: str) -> MetricsResult:
-    if not reason:
+def _with_reason(result: MetricsResult, inspected: int, reason: str) -> MetricsResult:
+    if not reason and inspected == result.inspected_spans:
         return result
     return MetricsResult(
         times=result.times,
         step_ns=result.step_ns,
         series=result.series,
-        complete=False,
+        complete=not reason,
         reason=reason,
-        inspected_spans=result.inspected_spans,
+        inspected_spans=inspected,
     )

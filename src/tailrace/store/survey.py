@@ -14,6 +14,7 @@ from tailrace.store.conditions import Condition, in_groups, of_failures, of_floo
 from tailrace.store.failure_counts import rank_groups
 from tailrace.store.flood import MINUTE_NS
 from tailrace.store.groups import groups_named, load_groups
+from tailrace.store.tenants import is_index
 
 
 class Survey(NamedTuple):
@@ -34,7 +35,26 @@ def survey(
     ranked = rank_groups(db, wanted)
     chosen = [one for one in ranked if not states or one.state in states]
     shown = {one.group: one.failures for one in chosen[:limit]}
-    return Survey(load_groups(db, shown), len(chosen), sum(one.failures for one in ranked))
+    groups = _loaded(db, shown, wanted.tenant) if is_index(db) else load_groups(db, shown)
+    return Survey(groups, len(chosen), sum(one.failures for one in ranked))
+
+
+def _loaded(
+    db: sqlite3.Connection, shown: dict[int, int], tenant: str | None
+) -> list[FailureGroup]:
+    """Return groups as an index knows them: to a tenant as if there were no other."""
+    from tailrace.store.decisions import UNDECIDED, standings  # noqa: PLC0415 - stores have none
+    from tailrace.store.tenant_groups import tenant_group  # noqa: PLC0415 - likewise
+
+    if tenant is None:
+        groups = load_groups(db, shown)
+    else:
+        groups = [tenant_group(db, group, count, tenant) for group, count in shown.items()]
+    decided = standings(db, tenant)
+    return [
+        decided.get(number, UNDECIDED).of(group)
+        for number, group in zip(shown, groups, strict=True)
+    ]
 
 
 def trend(

@@ -21,6 +21,7 @@ from tailrace.model import (
     SpanType,
     Trace,
 )
+from tailrace.model.journal import Noted
 from tailrace.testing.letters import MemoryDeadLetters
 from tailrace.tracing.projection import Projection
 from tailrace.tracing.spans import Spans, fold, to_summary
@@ -37,9 +38,9 @@ class MemoryJournal:
         """Keep the records; durable as long as the process."""
         self._records.extend(records)
 
-    def note(self, record: AnyRecord) -> None:
-        """Keep one record; appending to a list is atomic."""
-        self._records.append(record)
+    def note(self, record: Noted) -> None:
+        """Keep it; appending to a list is atomic."""
+        record.take(self._records)
 
     def close(self) -> None:
         """Do nothing."""

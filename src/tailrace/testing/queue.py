@@ -25,6 +25,7 @@ class MemoryDelivery:
         self.body = entry.body
         self.number = entry.deliveries
         self.sequence = entry.sequence
+        self.stored_ns = entry.stored_ns
 
     async def extend(self) -> None:
         """Keep it from being handed over again for another ack wait."""
@@ -33,6 +34,11 @@ class MemoryDelivery:
     async def done(self) -> None:
         """Remove the message."""
         self._queue.remove(self._entry)
+
+    def done_soon(self) -> bool:
+        """Remove the message."""
+        self._queue.remove(self._entry)
+        return True
 
     async def give_back(self, delay: float = 0.0) -> None:
         """Have it handed over again after ``delay`` seconds."""
@@ -52,6 +58,7 @@ class _Entry:
     ) -> None:
         self.body = body
         self.sequence = sequence
+        self.stored_ns = time.time_ns()
         self.tag = tag
         self.priority = priority
         self.free_at = free_at
@@ -179,6 +186,13 @@ class MemoryStates:
         self._sequence += 1
         self._states[run_id] = (body, self._sequence)
         return self._sequence
+
+    def write_soon(
+        self, state: RunState, *, expected: int, told: Callable[[int | None], None]
+    ) -> bool:
+        """Leave it to ``write``."""
+        del state, expected, told
+        return False
 
     async def append(self, run_id: str, number: int, batch: bytes, *, claim: int) -> None:
         """Store a batch of a run's journal while its state still has sequence ``claim``."""

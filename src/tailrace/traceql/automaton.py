@@ -15,7 +15,7 @@ from tailrace.errors import QueryError
 from tailrace.traceql.budget import Budget
 
 _ATOM = re.compile(
-    r"(?P<look>\\A|\\Z|\(\?m:[\^$]\)|\(\?a:\\[bB]\))"
+    r"(?P<look>\\A|\\Z|\(\?m:[\^$]\)|\(\?a:\\b\)|\(\?a:\(\?!\\b\)\))"
     r"|(?P<never>\(\?!\))"
     r"|(?P<any>\(\?s:\.\))"
     r"|(?P<one>\(\?i:(?:\[[^\]]*\]|\\.|.)\)|\[[^\]]*\]|\\.|[^()|])"

@@ -92,7 +92,7 @@ class Block(Protocol):
 
     @property
     def orphans(self) -> Sequence[int]:
-        """Spans that name a parent but have none here, ascending; see ``family.find_parents``.
+        """Spans that name a parent but have none here, ascending; see ``model.family``.
 
         Neither they nor what is under them has a place in the tree of the trace.
         """

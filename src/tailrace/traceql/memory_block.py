@@ -8,11 +8,11 @@ from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
+from tailrace.model.family import find_parents
 from tailrace.model.span import Span, SpanEvent, SpanLink
 from tailrace.model.states import SpanStatus, SpanType
 from tailrace.traceql.block import Block, Owner, TraceHead, Values
 from tailrace.traceql.column_builder import ColumnBuilder
-from tailrace.traceql.family import find_parents
 from tailrace.traceql.tree import IntrinsicName, Type
 
 _N = IntrinsicName

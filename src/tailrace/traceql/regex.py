@@ -239,7 +239,8 @@ class _Reader:
             return r"\A" if letter == "A" else r"\Z"
         if letter in ("b", "B"):
             self.at += 2
-            return f"(?a:\\{letter})"
+            # Before 3.14 \B of the standard library is false for an empty text.
+            return r"(?a:\b)" if letter == "b" else r"(?a:(?!\b))"
         if letter == "Q":
             end = self.pattern.find("\\E", start)
             text = self.pattern[start + 2 : end if end >= 0 else None]

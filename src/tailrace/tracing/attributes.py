@@ -16,8 +16,11 @@ _OWN_SCOPES = (
 )  # fmt: skip
 _BOTH_FORMS = frozenset({"executed_branch_key", "iteration_number"})
 _RENAMED = {"kind": "tailrace.node.kind"}
+FIXED = frozenset({str, int, float, bool, type(None)})
+"""Classes of values that nobody can change, which are most."""
 _MAX_INT = 2**63 - 1
 _MAX_CAUSES = 8
+_SMALL = frozenset({bool, float, type(None)})
 
 
 def text(value: str) -> str:
@@ -37,10 +40,25 @@ def _opaque(value: Any) -> str:
 
 def plain(value: Any) -> Any:
     """Return the value made of None, bool, int, float, str, bytes, list and dict only."""
+    kind = value.__class__
+    if kind in _SMALL or (kind is int and -_MAX_INT <= value <= _MAX_INT):
+        return value
+    if kind is dict and all(map(_is_plain, value.items())):
+        return dict(value)
     try:
         return _clean(msgspec.to_builtins(value, enc_hook=_opaque, str_keys=True))
     except Exception:  # noqa: BLE001 - a foreign object may raise anything while it is read
         return _opaque(value)
+
+
+def _is_plain(item: tuple[Any, Any]) -> bool:
+    key, value = item
+    if key.__class__ is not str or not key.isascii():
+        return False
+    kind = value.__class__
+    if kind is int:
+        return bool(-_MAX_INT <= value <= _MAX_INT)
+    return kind in _SMALL or (kind is str and bool(value.isascii()))
 
 
 def _clean(value: Any) -> Any:
@@ -73,6 +91,17 @@ def attribute(value: Any) -> Any:
     if kind is bool or value is None:
         return value
     return _rare(value)
+
+
+def fixed(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return the attributes, those that somebody could still change as they are now.
+
+    For what is written later. The dictionary itself must be nobody else's.
+    """
+    for key, value in attributes.items():
+        if value.__class__ not in FIXED:
+            attributes[key] = attribute(value)
+    return attributes
 
 
 def _rare(value: Any) -> Any:

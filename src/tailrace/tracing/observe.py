@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
-from tailrace.model.journal import AnyRecord
+from tailrace.model.journal import AnyRecord, Noted
 from tailrace.model.span import Span
 from tailrace.ports import Journal, Tracer
 from tailrace.tracing.spans import Spans
 
 _log = logging.getLogger(__name__)
+_DELAY = 0.05
+"""Seconds between something noted and its being shown."""
+_MOST_NOTES = 10_000
+"""Notes that wait; who notes more shows them first."""
 _FAILURES_ALLOWED = 5
 """Failures in one run after which a tracer is switched off."""
 
@@ -52,16 +58,26 @@ class Guarded:
 
 
 class ObservedJournal:
-    """A journal that also shows every record to tracers, after it is durable."""
+    """A journal that also shows every record to tracers, after it is durable.
+
+    What is noted is shown by a thread of its own, 50 ms later at the latest, or by the next append:
+    a task that opens spans does not wait for tracers.
+    """
 
     def __init__(self, journal: Journal, tracers: Sequence[Tracer]) -> None:
         self._journal = journal
         self._tracers = [Guarded(tracer) for tracer in tracers]
         self._spans = Spans(keep=False)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._notes: deque[Noted] = deque()
+        self._wake = threading.Event()
+        self._armed = self._over = False
+        self._thread: threading.Thread | None = None
 
     def append(self, records: Sequence[AnyRecord]) -> Awaitable[None] | None:
         """Make the records durable, then show them."""
+        if self._notes:
+            self._pass_on()
         pending = self._journal.append(records)
         if pending is None:
             self._show(records)
@@ -72,16 +88,54 @@ class ObservedJournal:
         await pending
         self._show(records)
 
-    def note(self, record: AnyRecord) -> None:
-        """Hand the record on, and show it."""
-        self._journal.note(record)
-        self._show((record,))
+    def note(self, record: Noted) -> None:
+        """Hand it on soon, and show it."""
+        self._notes.append(record)
+        if not self._armed:
+            self._arm()
+        elif len(self._notes) >= _MOST_NOTES:
+            self._pass_on()
 
     def close(self) -> None:
         """Close the journal and the tracers."""
+        self._pass_on()
+        self._over = True
+        self._wake.set()
         self._journal.close()
         for tracer in self._tracers:
             tracer.close()
+
+    def _arm(self) -> None:
+        self._armed = True
+        self._wake.set()
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._work, name="tailrace-tracers", daemon=True
+                    )
+                    self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if self._over:
+                return
+            time.sleep(_DELAY)
+            self._armed = False  # before the look: what comes after it arms again
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Hand on what was noted, in order, and show it."""
+        with self._lock:
+            taken: list[AnyRecord] = []
+            while self._notes:
+                self._notes.popleft().take(taken)
+            for record in taken:
+                self._journal.note(record)
+            if taken:
+                self._show(taken)
 
     def _show(self, records: Sequence[AnyRecord]) -> None:
         with self._lock:

@@ -33,6 +33,7 @@ from tailrace.model.journal import (
 )
 from tailrace.model.states import NodeState, RunStatus, SpanStatus, SpanType
 from tailrace.tracing.attributes import attribute, engine, failed, own, text
+from tailrace.tracing.links import TRACESTATE
 from tailrace.tracing.shape_pool import ShapePool, node_shape
 from tailrace.tracing.state import (
     Changes,
@@ -120,6 +121,11 @@ class Projection:
 
     # Opening and closing.
 
+    @property
+    def highest(self) -> int:
+        """The highest number of the spans that have opened since the last ``drain``; or 0."""
+        return max((span.number for span in self._opened), default=0)
+
     def _opens(self, span: SpanState) -> None:
         self.open[span.number] = span
         self._opened.append(span)
@@ -186,6 +192,7 @@ class Projection:
         for name, value in record.params.items():
             attributes["tailrace.param." + text(name)] = attribute(value)
         attributes.update(engine(record.attributes))
+        self.run.trace_state = attributes.get(TRACESTATE, "")
         pool = self._pool
         shape = Shape(SpanType.RUN, attributes=shared) if pool is None else pool.run(shared)
         span = SpanState(1, 0, shape, flow, "", record.at, attributes)

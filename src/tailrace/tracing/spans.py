@@ -16,17 +16,13 @@ from tailrace.model.span import (
     RunSummary,
     Span,
     SpanEvent,
-    SpanLink,
     Trace,
 )
 from tailrace.model.states import RunStatus, SpanKind, SpanType
+from tailrace.tracing.links import LINKS, TRACESTATE, links_of, links_of_run
 from tailrace.tracing.projection import INTERRUPTED, Projection
 from tailrace.tracing.state import Changes, EventAdded, RunState, SpanState
 
-_LINKED = (
-    ("tailrace.resumed_from", "tailrace.resumed_from_span"),
-    ("tailrace.caller.trace_id", "tailrace.caller.span_id"),
-)
 _KIND = "otel.span.kind"
 _LIBRARY = "otel.scope.name"
 _LIBRARY_VERSION = "otel.scope.version"
@@ -46,6 +42,11 @@ def to_span(state: SpanState, run: RunState) -> Span:
         parent = span_id(run.span_base, state.parent)
     elif run.parent_span_id:
         parent = SpanId(run.parent_span_id)
+    links = links_of(attributes) if LINKS in attributes else []
+    trace_state = run.trace_state
+    if shape.type is SpanType.RUN:
+        links = links_of_run(attributes) + links
+        trace_state = str(attributes.pop(TRACESTATE, ""))
     return Span(
         trace_id=RunId(run.run_id),
         span_id=span_id(run.span_base, state.number),
@@ -58,7 +59,8 @@ def to_span(state: SpanState, run: RunState) -> Span:
         status=state.status,
         message=state.message,
         attributes=attributes,
-        links=links_of(attributes) if shape.type is SpanType.RUN else [],
+        links=links,
+        trace_state=trace_state,
         dropped_events=state.dropped,
         scope=scope_of(attributes) if shape.type is SpanType.USER else NO_SCOPE,
     )
@@ -75,15 +77,6 @@ def scope_of(attributes: dict[str, Any]) -> InstrumentationScope:
     if name is None:
         return NO_SCOPE
     return InstrumentationScope(name=str(name), version=str(attributes.get(_LIBRARY_VERSION, "")))
-
-
-def links_of(attributes: dict[str, Any]) -> list[SpanLink]:
-    """Return the links to the run that this one goes on with, and to the span that asked for it."""
-    return [
-        SpanLink(trace_id=RunId(attributes[trace]), span_id=SpanId(attributes[span]))
-        for trace, span in _LINKED
-        if span in attributes
-    ]
 
 
 def to_event(event: EventAdded) -> SpanEvent:

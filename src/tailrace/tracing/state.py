@@ -101,6 +101,8 @@ class RunState(msgspec.Struct):
     letter: str = ""
     generation: int = 0
     code_version: str = ""
+    trace_state: str = ""
+    """W3C ``tracestate`` of the caller whose trace this is; known while the run is live."""
 
 
 class EventAdded(msgspec.Struct, gc=False):

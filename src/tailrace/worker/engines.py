@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import threading
+import time
+from _thread import allocate_lock
 from asyncio import _set_running_loop
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from functools import partial
-from queue import SimpleQueue
 from types import coroutine
 from typing import Any
 from weakref import WeakSet
@@ -25,6 +27,11 @@ Work = Callable[["EngineThread"], None]
 _NEW = object()
 _LEFTOVERS = 0.1
 """Seconds that tasks which a run has left behind get to stop."""
+_BRISK = 0.002
+"""Seconds that pieces of work may take for one thread to be enough."""
+_LONG = 0.05
+_WEIGHT = 0.05
+"""Of the newest piece of work in the average, where it counts for at most ``_LONG`` seconds."""
 
 
 class EngineThread:
@@ -34,6 +41,11 @@ class EngineThread:
         self._pool = pool
         self.loop = asyncio.new_event_loop()
         self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
+        self._sleep = allocate_lock()
+        self._sleep.acquire()
+        self.sleep = self._sleep.acquire
+        """Keeps the thread, which is the one to call it, waiting until ``wake`` is called once."""
+        self.wake = self._sleep.release
         self.loop.set_task_factory(partial(_made, self._tasks))
         self._thread = threading.Thread(
             target=self._run, name=f"tailrace-engine-{number}", daemon=True
@@ -97,9 +109,14 @@ class EngineThread:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
-            while (work := self._pool.next(self)) is not None:
+            while True:
                 try:
+                    work = self._pool.next(self)
+                    if work is None:
+                        return
+                    began = time.monotonic()
                     work(self)
+                    self._pool.saw(time.monotonic() - began)
                 except InlineAbandoned:  # it came late: the task had ended already
                     continue
                 del work
@@ -137,7 +154,11 @@ def _made(
 
 
 class EnginePool:
-    """Engine threads with one inbox. A thread that hangs is left behind and replaced."""
+    """Engine threads with one inbox. A thread that hangs is left behind and replaced.
+
+    While pieces of work are short, one thread does them all: threads that take turns at the
+    interpreter cost more than they bring. Others join it where it does not get on.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -145,54 +166,116 @@ class EnginePool:
         """Runs that have begun and not ended; the loop that talks to NATS counts them."""
         self.has_abandoned = False
         """Whether a thread was left behind."""
-        self._inbox: SimpleQueue[Work | None] = SimpleQueue()
+        self._inbox: deque[Work] = deque()
         self._lock = threading.Lock()
-        self._idle = 0
+        self._idle: list[EngineThread] = []
+        self._is_closed = False
         self._waited = False
+        self._taken = self._seen = 0
+        self._helpers = 0
+        """Threads that may work beside the one, though work is short: until nothing waits."""
+        self._average = _LONG
         self._threads: set[EngineThread] = set()
         self._number = 0
 
-    def give(self, work: Work) -> None:
-        """Have a thread do a piece of work as soon as one is free."""
-        with self._lock:
-            if self._idle > 0:
-                self._idle -= 1
-            elif len(self._threads) < self.size:
-                self._add()
-        self._inbox.put(work)
+    def saw(self, seconds: float) -> None:
+        """Take in how long a piece of work has taken."""
+        self._average += _WEIGHT * (min(seconds, _LONG) - self._average)
 
-    def hasten(self) -> None:
-        """Look whether work waits behind tasks that take long; twice in a row adds a thread."""
+    @property
+    def is_brisk(self) -> bool:
+        """Whether pieces of work are so short that one thread does them best."""
+        return self._average < _BRISK
+
+    def give(self, work: Work) -> bool:
+        """Have a thread do a piece of work; True: it waits for one, ``join`` is to be called."""
         with self._lock:
-            waits = not self._inbox.empty()
+            if not self._inbox:
+                self._seen = self._taken
+            self._inbox.append(work)
+            if self.is_brisk and len(self._threads) > len(self._idle):
+                return True
+            self._rouse()
+        return False
+
+    def _rouse(self) -> None:
+        if self._idle:
+            self._idle.pop().wake()
+        elif len(self._threads) < self.size:
+            self._add()
+
+    def join(self) -> bool:
+        """Have another thread help where those awake do not get on; True: work still waits."""
+        with self._lock:
+            if not self._inbox:
+                return False
+            if self._taken == self._seen:
+                self._helpers += 1
+                self._rouse()
+            self._seen = self._taken
+            return True
+
+    def withdraw(self, work: Work) -> bool:
+        """Take a piece of work back that no thread has begun; False: one has."""
+        with self._lock:
+            try:
+                self._inbox.remove(work)
+            except ValueError:
+                return False
+            return True
+
+    def hasten(self) -> bool:
+        """Look whether work waits behind tasks that take long; twice in a row adds a thread.
+
+        Returns:
+            Whether it was twice in a row.
+        """
+        with self._lock:
+            waits = bool(self._inbox)
             if waits and self._waited:
-                self._add()
-            self._waited = waits
+                if self._idle:
+                    self._rouse()
+                else:
+                    self._add()
+            is_stuck, self._waited = waits and self._waited, waits
+            return is_stuck
 
     def _add(self) -> None:
         self._number += 1
         self._threads.add(EngineThread(self, self._number))
 
     def next(self, engine: EngineThread) -> Work | None:
-        """Return the next piece of work for a thread; None: it ends."""
-        with self._lock:
-            if engine not in self._threads:
-                return None
-            if len(self._threads) > self.size and self._inbox.empty():
-                self._threads.discard(engine)
-                return None
-            self._idle += self._inbox.empty()
-        return self._inbox.get()
+        """Return the next piece of work for a thread, which waits for it; None: it ends."""
+        while True:
+            with self._lock:
+                if engine not in self._threads or (self._is_closed and not self._inbox):
+                    return None
+                awake = len(self._threads) - len(self._idle)
+                if self._inbox and (awake <= 1 + self._helpers or not self.is_brisk):
+                    self._taken += 1
+                    return self._inbox.popleft()
+                if not self._inbox:
+                    self._helpers = 0
+                if len(self._threads) > self.size:
+                    self._threads.discard(engine)
+                    return None
+                self._idle.append(engine)
+            engine.sleep()
 
     def abandon(self, engine: EngineThread) -> None:
         """Leave a thread behind whose work does not end; it ends itself when it can."""
         with self._lock:
             self._threads.discard(engine)
             self.has_abandoned = True
-            if not self._inbox.empty():
-                self._add()
+            if engine in self._idle:
+                self._idle.remove(engine)
+                engine.wake()
+            if self._inbox:
+                self._rouse()
 
     def close(self) -> None:
         """End the threads that are idle."""
-        for _ in range(self._number):
-            self._inbox.put(None)
+        with self._lock:
+            self._is_closed = True
+            while self._idle:
+                self._idle.pop().wake()

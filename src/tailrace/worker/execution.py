@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -17,7 +18,7 @@ from tailrace.model import Flow, FlowPlan, Policy, RunId
 from tailrace.model.journal import AnyRecord
 from tailrace.model.remote import Job
 from tailrace.policy import PolicyValidator
-from tailrace.ports import Journal
+from tailrace.ports import Journal, Tracer
 from tailrace.runtime.fingerprint import steps_of
 from tailrace.runtime.inputs import encode_inputs
 from tailrace.runtime.plans import ReadyPlan, ready_plan
@@ -35,7 +36,7 @@ _names: dict[int, tuple[FlowPlan, tuple[str, ...]]] = {}
 _MOST_PLANS = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Surroundings:
     """What all runs of a worker have in common."""
 
@@ -45,6 +46,11 @@ class Surroundings:
     artifacts: Path
     grace: float
     judgement: Judgement
+
+    @cached_property
+    def tracers(self) -> tuple[Tracer, ...]:
+        """What settings and variables ask for besides the trace."""
+        return configured_tracers(self.settings, ())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,6 +63,8 @@ class Assignment:
     """As its message holds it, without what is kept beside; None: nothing is."""
     delivery: int
     """How often it has been handed over, this time included."""
+    stored_ns: int = 0
+    """When the queue had its message, nanoseconds since the epoch; 0: that is not known."""
     claim: int = 1
     earlier: Sequence[AnyRecord] = ()
     """The journal so far; empty: the run begins."""
@@ -111,8 +119,9 @@ def prepare(
     journal: Journal,
     ready: ReadyPlan,
     policy: Policy | None,
+    deliver: Callable[[Any], None],
 ) -> Run:
-    """Return the run.
+    """Return the run; ``deliver`` is given its output.
 
     Raises:
         ResumeRefused: what an earlier run has finished was made by other code.
@@ -121,11 +130,10 @@ def prepare(
     """
     job, settings = assignment.job, around.settings
     continued, reuse, taken_back = _earlier(assignment, around, ready)
-    tracers = configured_tracers(settings, ())
-    if tracers:
-        journal = ObservedJournal(journal, tracers)
+    if around.tracers:
+        journal = ObservedJournal(journal, around.tracers)
     run: Run
-    caller = parse_traceparent(job.traceparent, job.tracestate)
+    caller = parse_traceparent(job.traceparent, job.tracestate) if job.traceparent else None
     is_ours = caller is not None and caller.trace_id == job.run_id
     queued_at = int(job.submitted_at * 1e9)
     watch = LateWatch(lambda: watch_of(run, around.worker_id, current_config(), settings))
@@ -140,6 +148,7 @@ def prepare(
             artifact_folder=around.artifacts,
             grace=around.grace,
             parent_span_id=caller.span_id if caller is not None and is_ours else "",
+            trace_state=caller.state if caller is not None and is_ours else "",
             attributes=_attributes(assignment, around, None if is_ours else caller, queued_at),
             watch=watch,
             judgement=around.judgement,
@@ -152,8 +161,10 @@ def prepare(
             reuse=reuse,
             continued=continued,
             queued_at=queued_at,
+            accepted_at=0 if job.run_at else assignment.stored_ns,
             letter=job.letter,
             generation=job.generation,
+            deliver=deliver,
         ),
         journal,
     )
@@ -172,6 +183,8 @@ def _attributes(
         found["queue.wait_ns"] = max(0, time.time_ns() - queued_at)
     if caller is not None:
         found |= {"caller.trace_id": caller.trace_id, "caller.span_id": caller.span_id}
+        if caller.state:
+            found["caller.tracestate"] = caller.state
     return found
 
 

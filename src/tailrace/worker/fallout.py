@@ -32,6 +32,7 @@ from tailrace.tracing.summary import summarize_inputs
 from tailrace.worker.catalogue import FlowNotFound
 
 _TELLING = frozenset({AttemptFailed, NodeFinished, ScopeFinished, RunFinished})
+_TOLD = _TELLING | {RunContinued}
 _encode = msgspec.msgpack.Encoder().encode
 _MOST_PAYLOAD = 4096
 
@@ -58,9 +59,10 @@ class Fallout:
     def _first(self, records: Sequence[AnyRecord]) -> Escalation | None:
         """Return what follows failures from now on; None: there is none yet."""
         for record in records:
-            if isinstance(record, RunStarted):
-                self._started = record
-            elif self._tells(record):
+            kind = record.__class__
+            if kind is RunStarted:
+                self._started = record  # type: ignore[assignment]  # it is one
+            elif kind in _TOLD and self._tells(record):
                 host = os.uname().nodename
                 escalation = Escalation(worker_id=self._worker_id, host=host)
                 if self._started is not None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from functools import partial
@@ -14,20 +15,22 @@ from typing import Any
 from msgspec.structs import replace
 
 from tailrace.engine import Run
-from tailrace.errors import Conflict, StoreError
+from tailrace.errors import Conflict, StoreError, TransportError
 from tailrace.model.journal import AnyRecord, RunFinished
 from tailrace.model.letter import DeadLetter
 from tailrace.model.remote import CancelRequest, Job, RunState
 from tailrace.model.states import RunStatus
 from tailrace.ports import Delivery
 from tailrace.worker.catalogue import FlowNotFound
-from tailrace.worker.engines import EnginePool, EngineThread
+from tailrace.worker.engines import EnginePool, EngineThread, Work
 from tailrace.worker.execution import Assignment, Surroundings, plan_of, prepare, task_names
 from tailrace.worker.fallout import Fallout, end_by, start_of, stored_letter
 from tailrace.worker.journal import Claim, Entry, RemoteJournal
 from tailrace.worker.mailbox import Mailbox
+from tailrace.worker.outcome import Outcome, OutcomeKeeper
 from tailrace.worker.transport import Transport
-from tailrace.worker.writer import RunWriter, Spool
+from tailrace.worker.witnesses import Gate, Spool
+from tailrace.worker.writer import RunWriter
 
 _log = logging.getLogger("tailrace.worker")
 _FORCE = 1.0
@@ -44,7 +47,10 @@ class Means:
     transport: Transport
     mailbox: Mailbox
     pool: EnginePool
+    give: Callable[[Work], None]
+    """Has an engine do a part of a run."""
     spool: Spool
+    outcomes: OutcomeKeeper
     leaves_letters: bool
     freed: Callable[[], None]
     """Told when an engine is free."""
@@ -79,6 +85,7 @@ class HeldRun:
             means.spool,
             expected=expected,
             inline=inline,
+            room=transport.room(),
         )
         self.run_id = state.job.run_id
         self.fallout = Fallout(means.around.worker_id)
@@ -89,6 +96,7 @@ class HeldRun:
         self.error: BaseException | None = None
         """Why the run ended before, or beside, what its flow did."""
         self.begun_at = time.monotonic()
+        self.outcome: Outcome | None = None
         self._is_known = expected > 0
         self._is_active = False
         self._tasks: tuple[str, ...] = ()
@@ -103,12 +111,12 @@ class HeldRun:
 
     # On the loop that talks to NATS: the beginning.
 
-    def begin(self, gate: Awaitable[bool] | None = None) -> None:
+    def begin(self, gate: Gate | None = None) -> None:
         """Give the run to an engine."""
         self.writer.gate = gate
         self._is_active = True
         self.means.pool.active += 1
-        self.means.pool.give(self._start)
+        self.means.give(self._start)
 
     def _take(self, entry: Entry) -> None:
         self._expect()
@@ -143,7 +151,7 @@ class HeldRun:
         try:
             ready, policy = plan_of(self.assignment, around)
             self._tasks = task_names(ready.plan)
-            run = prepare(self.assignment, around, self.journal, ready, policy)
+            run = prepare(self.assignment, around, self.journal, ready, policy, self._deliver)
         except Exception as error:  # noqa: BLE001 - becomes the failure of the run
             post(partial(self._cannot_begin, error))
             return
@@ -162,8 +170,11 @@ class HeldRun:
         except BaseException as error:  # noqa: BLE001 - likewise
             post(partial(self._engine_stopped, error))
 
+    def _deliver(self, output: Any) -> None:
+        self.outcome = self.means.outcomes.outcome(self.run_id, output)
+
     def _resume(self) -> None:
-        self.means.pool.give(self._finish)
+        self.means.give(self._finish)
 
     def _finish(self, engine: EngineThread) -> None:
         """Execute the run to its end; its first records are durable, or never will be."""
@@ -254,6 +265,19 @@ class HeldRun:
     def _abandon_lost(self) -> None:
         self._leave_engine()
 
+    def withdraw(self) -> bool:
+        """Take the run back from the engines if it waits for one; False: it does not."""
+        pool = self.means.pool
+        if not self._is_active or self.engine is not None:
+            return False
+        if not (pool.withdraw(self._start) or pool.withdraw(self._finish)):
+            return False
+        if self._work is not None:
+            with suppress(RuntimeError):
+                self._context.run(self._work.close)
+        self._release()
+        return True
+
     async def hand_back(self) -> bool:
         """Give the run to whoever takes it next, with all it has finished; False: it had ended."""
         notes = self.journal.take_notes()
@@ -275,39 +299,85 @@ class HeldRun:
         self.fallout.see(records)
 
     def before_end(self, state: RunState, end: RunFinished) -> None:
-        """Say in the state which letter the run leaves."""
+        """Say in the state what the run has returned, or which letter it leaves."""
+        if self.outcome is not None and end.status is RunStatus.COMPLETED:
+            self.outcome.show(state)
         if end.failure is None or not self.means.leaves_letters:
             return
         if self.fallout.letter is not None:
             state.letter = self.fallout.letter.dl_id
 
+    def ended_soon(self) -> bool:
+        """Settle the delivery at once; False: there is more to do, or it cannot be done now."""
+        if self.writer.state.letter or self.fallout.settled is not None:
+            return False
+        if not self.delivery.done_soon():
+            return False
+        self._timers_off()
+        self.means.finished(self)
+        return True
+
     async def ended(self, writer: RunWriter) -> None:
         """Store the letter, and settle the delivery: the last state is stored."""
-        transport = self.means.transport
-        insist = transport.reachability.insist
-        state, letter, settled = writer.state, self.fallout.letter, self.fallout.settled
-        if letter is not None and state.letter:
-            body = stored_letter(
-                self._counted(letter, state),
-                self.assignment.told,
-                reason=self._reason(letter),
-                error=state.error or "",
-                worker_id=self.means.around.worker_id,
-                deliveries=self.assignment.delivery,
+        if writer.state.letter:
+            await self._leave_letter()
+        await self._settle_letter()
+        await self.means.transport.reachability.insist(self.delivery.done)
+        self._timers_off()
+        self.means.finished(self)
+
+    async def _leave_letter(self) -> bool:
+        """Store the letter of the run; False: there is none, or it will not be taken."""
+        letter, state = self.fallout.letter, self.writer.state
+        if letter is None:
+            return False
+        body = stored_letter(
+            self._counted(letter, state),
+            self.assignment.told,
+            reason=self._reason(letter),
+            error=state.error or "",
+            worker_id=self.means.around.worker_id,
+            deliveries=self.assignment.delivery,
+        )
+        return await self._put(partial(self.means.transport.letters.put, body))
+
+    async def _settle_letter(self) -> None:
+        """End the redrive that the run was."""
+        settled = self.fallout.settled
+        if settled is None:
+            return
+        known = DeadLetter(dl_id=settled.dl_id, task_key="", generation=settled.generation)
+        letters = self.means.transport.letters
+        await self._put(
+            partial(
+                letters.settle,
+                known,
+                settled.outcome,
+                failure=settled.failure,
+                run_id=self.run_id,
             )
-            await insist(partial(transport.letters.put, body))
-        if settled is not None:
-            known = DeadLetter(dl_id=settled.dl_id, task_key="", generation=settled.generation)
-            await insist(
-                partial(
-                    transport.letters.settle,
-                    known,
-                    settled.outcome,
-                    failure=settled.failure,
-                    run_id=self.run_id,
-                )
-            )
-        await insist(self.delivery.done)
+        )
+
+    async def _put(self, write: Callable[[], Awaitable[Any]]) -> bool:
+        """Write a letter; False: it will never be taken, and that must not keep the run."""
+        try:
+            await self.means.transport.reachability.insist(write)
+        except TransportError as error:
+            extra = {"run": self.run_id, "error": error.message}
+            _log.error("the dead letter of run %s is lost: %s", self.run_id, error, extra=extra)
+            return False
+        return True
+
+    def refused(self, writer: RunWriter, error: TransportError) -> None:
+        """Something of the run will never be stored: it fails by that."""
+        self.error = error
+        self.let_go(StoreError(error.message, code=error.code))
+        writer.end([end_by(error, self.job)], reason=StoreError(error.message, code=error.code))
+
+    async def given_up(self, _: RunWriter, error: TransportError) -> None:
+        """Nor will the end of the run: leave a letter in its place, or leave it to others."""
+        if await self._leave_letter():
+            await self.means.transport.reachability.insist(partial(self.delivery.drop, str(error)))
         self._timers_off()
         self.means.finished(self)
 

@@ -16,8 +16,9 @@ from tailrace.ports import Delivery
 
 _SHORT = 0.05
 """Seconds that runs may take for others to be taken ahead of time."""
-_MOST = 32
-_PER_ENGINE = 8
+_LONG = 1.0
+_MOST = 64
+_PER_ENGINE = 16
 _PATIENCE = 1.0
 """Seconds that a run may wait here."""
 _WEIGHT = 0.1
@@ -50,7 +51,11 @@ class Intake:
 
     def saw(self, seconds: float) -> None:
         """Take in how long a run has taken."""
-        self._average += _WEIGHT * (min(seconds, 1.0) - self._average)
+        self._average += _WEIGHT * (min(seconds, _LONG) - self._average)
+
+    def expect_long(self) -> None:
+        """Take nothing ahead of time until runs are short again."""
+        self._average = _LONG
 
     @property
     def are_short(self) -> bool:
@@ -81,7 +86,7 @@ class Intake:
         oldest = next(iter(self._waiting.values()), None)
         if oldest is None or time.monotonic() - oldest.at < _PATIENCE:
             return []
-        self._average = 1.0
+        self.expect_long()
         return self.all()
 
     def all(self) -> list[Taken]:

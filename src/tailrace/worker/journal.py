@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 from _thread import allocate_lock
+from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from functools import partial
 from typing import Any
 
 from tailrace.errors import StoreError
-from tailrace.model.journal import AnyRecord, RunFinished
+from tailrace.model.journal import AnyRecord, Noted, RunFinished
 from tailrace.tracing.wire import encode
 from tailrace.worker.mailbox import Mailbox
 
 _MOST_NOTES = 10_000
-"""Notes kept while NATS is away."""
+"""Notes kept while NATS is away; as many again may be on their way. More are dropped."""
 
 
 class Claim:
@@ -50,6 +51,11 @@ class Entry:
         self._lock: Any = None
         self._future: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known what became of them."""
+        return self._is_settled
 
     @property
     def ends_run(self) -> bool:
@@ -113,10 +119,12 @@ class RemoteJournal:
     def __init__(self, mailbox: Mailbox, take: Callable[[Entry], None]) -> None:
         self._mailbox = mailbox
         self._take = take
-        self._notes: list[AnyRecord] = []
+        self._notes: list[Noted] = []
         self._lock = threading.Lock()
         self._begun = False
         self._noted = False
+        self._flushed: deque[Entry] = deque()
+        """Notes on their way."""
         self.closed: StoreError | None = None
         """Why nothing is taken any more."""
 
@@ -169,10 +177,13 @@ class RemoteJournal:
         if not self._notes:
             return records
         notes, self._notes = self._notes, []
-        return [*notes, *records]
+        taken: list[AnyRecord] = []
+        for note in notes:
+            note.take(taken)
+        return [*taken, *records]
 
-    def note(self, record: AnyRecord) -> None:
-        """Take a record whose durability nothing waits for; from any thread."""
+    def note(self, record: Noted) -> None:
+        """Take what nothing waits for to be durable; from any thread."""
         if self.closed is not None or len(self._notes) >= _MOST_NOTES:
             return
         with self._lock:
@@ -187,8 +198,20 @@ class RemoteJournal:
     def _flush(self) -> None:
         """Hand over what was noted and no append has taken along."""
         self._noted = False
-        if self._begun and self.closed is None:
-            self._post(())
+        if not self._begun or self.closed is not None:
+            return
+        while self._flushed and self._flushed[0].is_settled:
+            self._flushed.popleft()
+        if sum(len(entry.records) for entry in self._flushed) >= _MOST_NOTES:
+            self._noted = True
+            self._arm()  # NATS is away for long
+            return
+        with self._lock:
+            notes = self._taken(())
+            if notes:
+                entry = Entry(notes)
+                self._flushed.append(entry)
+                self._mailbox.post(partial(self._take, entry))
 
     def take_notes(self) -> Sequence[AnyRecord]:
         """Return what was noted and has not been handed over; for the last word of a run."""

@@ -81,7 +81,13 @@ class Opener:
         if job.resumed_from and (found is None or found[0].status not in _TERMINAL):
             lineage = await read_lineage(transport.states, job.resumed_from)
         if found is None:
-            assignment = Assignment(job=whole, kept=job, delivery=delivery.number, lineage=lineage)
+            assignment = Assignment(
+                job=whole,
+                kept=job,
+                delivery=delivery.number,
+                stored_ns=delivery.stored_ns,
+                lineage=lineage,
+            )
             held = self._hold(delivery, assignment)
             held.begin(Gate(held, self._ask([job.run_id])))
             return True
@@ -198,6 +204,23 @@ class Gate:
     def __init__(self, held: HeldRun, wishes: asyncio.Future[dict[str, CancelRequest]]) -> None:
         self._held = held
         self._wishes = wishes
+        self._tells = False
+
+    def is_open(self) -> bool:
+        """Whether it is known by now that it may."""
+        wishes, held = self._wishes, self._held
+        if held.wish is not None or not wishes.done() or wishes.cancelled():
+            return False
+        return wishes.exception() is None and held.run_id not in wishes.result()
+
+    def tell(self, known: Callable[[], None]) -> bool:
+        """Have somebody called once that is known; False: it is."""
+        if self._wishes.done():
+            return False
+        if not self._tells:
+            self._tells = True
+            self._wishes.add_done_callback(lambda _: known())
+        return True
 
     def __await__(self) -> Any:
         wishes = self._wishes

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterable
 from copy import copy
+from itertools import islice
 from uuid import uuid4
 
 from tailrace.errors import TailraceError
@@ -37,6 +38,7 @@ class Presence:
     ) -> None:
         self._registry = registry
         self._changed = asyncio.Event()
+        self._runs: Iterable[str] = ()
         now = time.time()
         self.record = WorkerRecord(
             worker_id=worker_id,
@@ -57,10 +59,10 @@ class Presence:
         return self.record.instance_id
 
     def runs(self, run_ids: Iterable[str]) -> None:
-        """Take in which runs are going on."""
+        """Take in which runs are going on; looked at again when that is written."""
         record = self.record
-        record.current_run_ids = tuple(run_ids)[:_MOST_SHOWN]
-        current = record.current_run_ids[0] if record.current_run_ids else None
+        self._runs = run_ids
+        current = next(iter(run_ids), None)
         state = "RUNNING" if current else "IDLE"
         if (state, current) != (record.state, record.current_run_id):
             record.state, record.current_run_id = state, current
@@ -108,6 +110,7 @@ class Presence:
         self._changed.clear()
         now = time.time()
         record = self.record
+        record.current_run_ids = tuple(islice(self._runs, _MOST_SHOWN))
         record.last_seen_at = record.last_heartbeat_at = record.updated_at = now
         try:
             await self._registry.put_worker(copy(record))
@@ -119,7 +122,7 @@ class Presence:
         record = self.record
         record.state, record.stop_reason = "STOPPED_GRACEFUL", reason
         record.stopped_at = time.time()
-        record.current_run_id, record.current_run_ids = None, ()
+        record.current_run_id, self._runs = None, ()
         await self._write()
 
 

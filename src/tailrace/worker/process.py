@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -13,35 +12,44 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from tailrace.engine.capture import OUTPUT
 from tailrace.errors import Conflict, NotFound, TransportError
 from tailrace.failures.judgement import Judgement
+from tailrace.jetstream.answers import is_final
 from tailrace.jetstream.letter_text import letter_id_of
-from tailrace.model.remote import CancelRequest, Job, RunState, decode_job
+from tailrace.model.remote import CancelRequest, Job, RunState
 from tailrace.model.states import RunStatus
 from tailrace.ports import Delivery
 from tailrace.settings import Settings
 from tailrace.worker.catalogue import Catalogue
-from tailrace.worker.engines import EnginePool
+from tailrace.worker.engines import EnginePool, Work
 from tailrace.worker.execution import Assignment, Surroundings
 from tailrace.worker.fallout import invalid_letter
 from tailrace.worker.held import HeldRun, Means
+from tailrace.worker.incoming import InvalidJob, read_job
 from tailrace.worker.intake import Intake, Taken
 from tailrace.worker.mailbox import Mailbox
 from tailrace.worker.opening import Gate, Opener
+from tailrace.worker.outcome import OutcomeKeeper
 from tailrace.worker.presence import BEAT, Presence
 from tailrace.worker.spool import DiskSpool
 from tailrace.worker.transport import Transport
 
 _log = logging.getLogger("tailrace.worker")
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LONG_POLL = 5.0
 _LOOK = 0.5
 """Seconds between two looks at runs that wait."""
+_JOIN = 0.01
+"""Seconds that work waits for an engine that is awake until another one helps."""
 _EXTENSIONS = 3
 """Times that a delivery is extended within one ack wait."""
+_AHEAD = 8
+"""Runs per engine that may have begun where each needs one for a moment only: most of the time
+they wait for NATS, and what is written together costs less."""
+_REFUSED = 10.0
+"""Seconds for which NATS may refuse to hand runs out before the worker ends by that."""
+_MOST_DELIVERIES = 20
+"""Of a run that no worker can open."""
 _HAND_BACK = 2.0
 """Seconds that handing a run back may take."""
 _RUNNING, _CANCELLING = RunStatus.RUNNING.value, RunStatus.CANCELLING.value
@@ -80,6 +88,7 @@ class Worker:
         """Runs of which it is being found out whether somebody has begun them."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._intake = Intake(given.concurrency)
+        self._is_joining = False
         self._room = asyncio.Event()
         self._stopping = asyncio.Event()
         self._stop_reason = ""
@@ -107,7 +116,9 @@ class Worker:
             transport=transport,
             mailbox=Mailbox(asyncio.get_running_loop()),
             pool=self._pool,
+            give=self._give,
             spool=self._spool,
+            outcomes=OutcomeKeeper(transport.objects, transport.reachability.insist),
             leaves_letters=given.dlq_execution_error,
             freed=self._begin_some,
             finished=self._finished,
@@ -178,7 +189,7 @@ class Worker:
     # Taking.
 
     async def _pull(self) -> None:
-        has_said = False
+        has_said, refused_since = False, 0.0
         while True:
             self._room.clear()
             most = self._intake.wanted(self._free)
@@ -187,8 +198,12 @@ class Worker:
                 continue
             try:
                 taken = await self._transport.queue.take(self._tags, most=most, wait=_LONG_POLL)
-                has_said = False
+                has_said, refused_since = False, 0.0
             except TransportError as error:
+                if is_final(error):
+                    refused_since = refused_since or time.monotonic()
+                    if time.monotonic() - refused_since > _REFUSED:
+                        raise
                 if not has_said:
                     _log.warning("no runs can be taken: %s; trying again", error)
                     has_said = True
@@ -201,8 +216,8 @@ class Worker:
         fresh: list[tuple[Delivery, Job]] = []
         for delivery in deliveries:
             try:
-                job = _job_of(delivery.body)
-            except _InvalidJob as error:
+                job = read_job(delivery.body)
+            except InvalidJob as error:
                 self._spawn(self._refuse(delivery, str(error)))
                 continue
             held = self._held.get(job.run_id)
@@ -226,14 +241,34 @@ class Worker:
 
     @property
     def _free(self) -> int:
-        size = self._pool.size * (2 if self._intake.are_short else 1)
-        return size - self._pool.active - len(self._opening)
+        ahead = 1
+        if self._intake.are_short:
+            ahead = _AHEAD if self._pool.is_brisk else 2
+        return self._pool.size * ahead - self._pool.active - len(self._opening)
+
+    def _give(self, work: Work) -> None:
+        """Have an engine do a part of a run."""
+        if self._pool.give(work) and not self._is_joining:
+            self._is_joining = True
+            self._join_later()
+
+    def _join_later(self) -> None:
+        asyncio.get_running_loop().call_later(_JOIN, self._join)
+
+    def _join(self) -> None:
+        """Have more engines work where those that do so do not get on."""
+        self._is_joining = self._pool.join()
+        if self._is_joining:
+            self._join_later()
 
     def _begin_some(self) -> None:
         """Give runs that wait to engines that are free."""
         while self._free > 0 and (taken := self._intake.next()) is not None:
             delivery = taken.delivery
-            held = self._hold(delivery, Assignment(job=taken.job, delivery=delivery.number))
+            assignment = Assignment(
+                job=taken.job, delivery=delivery.number, stored_ns=delivery.stored_ns
+            )
+            held = self._hold(delivery, assignment)
             if taken.wish is not None:
                 held.cancel(taken.wish)
             held.begin(Gate(held, taken.wishes))
@@ -243,8 +278,19 @@ class Worker:
         """Hand runs that have waited for too long to others."""
         while True:
             await asyncio.sleep(_LOOK)
-            self._pool.hasten()
+            if self._pool.hasten():
+                self._intake.expect_long()
+                self._let_others(list(self._held.values()))
             await self._return_all(self._intake.overdue())
+
+    def _let_others(self, runs: Sequence[HeldRun]) -> None:
+        """Hand runs back that have begun and wait behind tasks which take longer than thought."""
+        for held in [one for one in runs if one.withdraw()]:
+            self._spawn(self._let_go(held))
+
+    async def _let_go(self, held: HeldRun) -> None:
+        await self._hand_back(held)
+        self._finished(held)
 
     async def _return_all(self, waiting: Sequence[Taken]) -> None:
         for taken in waiting:
@@ -290,6 +336,10 @@ class Worker:
                 await self._refuse(delivery, f"its params are gone: {error.message}")
                 return
             await self._opener.open(delivery, job, whole)
+        except TransportError as error:
+            _log.error("run %s cannot be opened: %s", job.run_id, error)
+            if delivery.number >= _MOST_DELIVERIES:
+                await self._refuse(delivery, f"it cannot be opened: {error.message}")
         finally:
             self._opening.discard(job.run_id)
             self._room.set()
@@ -443,21 +493,3 @@ class Worker:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _log.error("a step of the worker failed: %r", task.exception())
-
-
-class _InvalidJob(Exception):  # noqa: N818 - says why a message is none
-    pass
-
-
-def _job_of(body: bytes) -> Job:
-    try:
-        job = decode_job(body)
-    except msgspec.ValidationError as error:
-        raise _InvalidJob(f"invalid_schema: {error}") from error
-    except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise _InvalidJob(f"invalid_body: {error}") from error
-    if not _TOKEN.fullmatch(job.run_id):
-        raise _InvalidJob(f"missing_fields: {job.run_id!r} is no run id")
-    if not job.flow_name:
-        raise _InvalidJob("missing_fields: flow_name is empty")
-    return job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -28,6 +29,8 @@ from tailrace.tracing.attributes import full_message, plain
 _SECOND = 1e9
 _SHOWN = 4096
 """Bytes of an output that is shown as it is; of larger ones the summary is."""
+_LONG = re.compile(rb"[0-9]{19}")
+"""In what may hold an integer of more than 64 bits, which no state can."""
 _MOST_RECORDS = 2000
 """Tasks whose records are kept; the states of all are."""
 _RUNNING, _FAILED = NodeState.RUNNING.value, NodeState.FAILED.value
@@ -54,6 +57,14 @@ class SnapshotFold:
             fold = folds.get(record.__class__)
             if fold is not None:
                 fold(self, record)
+
+    def take_back(self, records: Iterable[AnyRecord]) -> None:
+        """What these say has finished will never be stored: it has failed after all."""
+        for record in records:
+            if isinstance(record, NodeFinished):
+                shown = self._record(static_path(record.path), _FAILED)
+                if shown is not None:
+                    shown.output = None
 
     def _record(self, name: str, state: str) -> TaskRecord | None:
         """Set the state of a task and return its record; None where there are too many."""
@@ -163,7 +174,8 @@ def _shown(record: NodeFinished) -> Any:
     """Return the output of a node as it is where it is small JSON, else its summary."""
     body = record.output
     if body is not None and record.codec == "json" and len(body) <= _SHOWN:
-        return _decode(body)
+        value = _decode(body)
+        return plain(value) if _LONG.search(body) else value
     return plain(record.summary)
 
 

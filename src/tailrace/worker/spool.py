@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from tailrace.errors import Conflict
+from tailrace.errors import Conflict, TransportError
+from tailrace.jetstream.answers import is_final
 from tailrace.ports import RunStates
 
 _log = logging.getLogger("tailrace.worker")
@@ -83,6 +84,11 @@ class DiskSpool:
                 try:
                     await states.append(frame.run_id, frame.number, frame.body, claim=frame.claim)
                 except Conflict:
+                    break
+                except TransportError as error:
+                    if not is_final(error):
+                        raise
+                    _log.error("a spooled batch is lost: %s", error, extra={"run": frame.run_id})
                     break
                 shipped += 1
             file.unlink(missing_ok=True)

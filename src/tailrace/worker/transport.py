@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from tailrace.errors import Conflict, TransportError
+from tailrace.errors import TransportError
 from tailrace.jetstream.access import address_of, limits_of, names_of
-from tailrace.jetstream.answers import Unreachable
+from tailrace.jetstream.answers import Rejected, Unreachable, is_final
 from tailrace.jetstream.letters import JetStreamLetters
 from tailrace.jetstream.link import Link
 from tailrace.jetstream.names import Names
@@ -22,7 +22,7 @@ from tailrace.jetstream.states import JetStreamStates
 from tailrace.model.failure import FailureSnapshot
 from tailrace.model.letter import DeadLetter
 from tailrace.model.remote import CancelRequest, StoredLetter, WorkerRecord, decode_cancel
-from tailrace.ports import CancelRequests, RunStates, WorkQueue
+from tailrace.ports import CancelRequests, Objects, RunStates, WorkQueue
 from tailrace.settings import NatsSettings
 
 T = TypeVar("T")
@@ -90,13 +90,14 @@ class Reachability:
 
         Raises:
             Conflict: somebody else wrote first.
+            TransportError: it refuses, and will again.
         """
         while True:
             try:
                 return await call()
-            except Conflict:
-                raise
-            except TransportError:
+            except TransportError as error:
+                if is_final(error):
+                    raise
                 await self.wait()
 
 
@@ -108,11 +109,14 @@ class Transport:
     states: States
     letters: Letters
     registry: Registry
+    objects: Objects
     reachability: Reachability
     wishes: Callable[[Sequence[str]], Awaitable[dict[str, CancelRequest]]]
     """Returns which of these runs are to be cancelled."""
     close: Callable[[], Awaitable[None]]
     stop_taking: Callable[[], Awaitable[None]]
+    room: Callable[[], int]
+    """Returns the bytes of the largest message that NATS takes."""
     ack_wait: Callable[[], float]
     """Returns the seconds after which a delivery is made again, as they are in force."""
 
@@ -121,8 +125,9 @@ async def connect(settings: NatsSettings, *, name: str) -> Transport:
     """Return the parts once NATS answers; tries for ever, and says so once.
 
     Raises:
-        TransportError: TR404, the server cannot do what is needed; TR405, a newer Tailrace made
-            the streams.
+        Rejected: TR411, NATS does not know us; TR412, we do not trust it, or it not us.
+        TransportError: TR413, it does not allow what is needed; TR404, it cannot do it; TR405, a
+            newer Tailrace made the streams.
     """
     link = Link(address_of(settings, name=name), timeout=settings.timeout)
     names, limits = names_of(settings), limits_of(settings)
@@ -134,6 +139,8 @@ async def connect(settings: NatsSettings, *, name: str) -> Transport:
             await link.open(wait=2)
             differences = await ensure(link, names, limits)
             break
+        except Rejected:
+            raise
         except Unreachable as error:
             if not has_said:
                 _log.warning("%s; trying again until one does", error)
@@ -148,10 +155,12 @@ async def connect(settings: NatsSettings, *, name: str) -> Transport:
         states=JetStreamStates(link, names, limits),
         letters=JetStreamLetters(link, names),
         registry=JetStreamRegistry(link, names),
+        objects=queue.objects,
         reachability=reachability,
         wishes=_Wishes(link, names).of,
         close=link.close,
         stop_taking=queue.close,
+        room=lambda: link.max_payload,
         ack_wait=lambda: queue.ack_wait,
     )
 

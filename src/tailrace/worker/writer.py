@@ -1,8 +1,10 @@
 """The write side of one run in JetStream: claim, journal, state, each fenced by the one before.
 
-One task per run writes, so that the fence never overtakes itself. Batches of the journal travel
-inside the state where that saves a message (the claim, the end, and what a watcher is to see), and
-in messages of their own otherwise. Those inside a state are always the last ones.
+One thing at a time writes, so that the fence never overtakes itself: the claim and the end of most
+runs need no more than a message and its answer; for all else, and all trouble, there is a task.
+Batches of the journal travel inside the state where that saves a message (the claim, the end, and
+what a watcher is to see), and in messages of their own otherwise. Those inside a state are always
+the last ones.
 """
 
 from __future__ import annotations
@@ -10,11 +12,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from copy import copy
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import TypeVar
 
 from tailrace.errors import Conflict, StoreError, TransportError
+from tailrace.jetstream.answers import is_final
 from tailrace.model.journal import AnyRecord, RunFinished, RunStarted
 from tailrace.model.remote import CancelRequest, RunState
 from tailrace.model.states import RunStatus
@@ -22,6 +29,7 @@ from tailrace.ports import RunStates
 from tailrace.tracing.wire import join
 from tailrace.worker.journal import Entry
 from tailrace.worker.snapshot import SnapshotFold
+from tailrace.worker.witnesses import Gate, Reachability, Spool, Watcher
 
 T = TypeVar("T")
 _log = logging.getLogger("tailrace.worker")
@@ -29,49 +37,28 @@ REFRESH = 0.1
 """Seconds between two states for watchers alone."""
 _INLINE = 64 * 1024
 """Bytes of a batch that may travel inside a state."""
-_MOST_INLINE = 128 * 1024
-"""Bytes of all batches inside one state."""
+_SHARE = 16
+"""Of a message, for such a batch; all of them together may have twice as much."""
+_PATIENCE = 10
+"""Times that a state took to be stored, until it is shown anew: one of very many nodes is large."""
+_LONGEST_PAUSE = 5.0
+_UNFIT = "TR403"
 _CANCELLING = RunStatus.CANCELLING.value
 
 
-class Reachability(Protocol):
-    """Whether NATS answers."""
+@dataclass(slots=True)
+class _Update:
+    """A state that is to be stored, with the entries that it holds."""
 
-    async def wait(self) -> None:
-        """Return when it is worth while to try again."""
-        ...
-
-
-class Spool(Protocol):
-    """Keeps on disk what NATS cannot take at the moment."""
-
-    def keep(self, run_id: str, number: int, batch: bytes, claim: int) -> None:
-        """Write a batch; one that is there already stays."""
-        ...
-
-    def drop(self, run_id: str) -> None:
-        """Forget the batches of a run: JetStream has them, or nobody wants them."""
-        ...
-
-
-class Watcher(Protocol):
-    """Told what becomes of a run, on the loop that talks to NATS."""
-
-    def see(self, records: Sequence[AnyRecord]) -> None:
-        """Records are about to be written."""
-        ...
-
-    def before_end(self, state: RunState, end: RunFinished) -> None:
-        """The state is about to be written for the last time."""
-        ...
-
-    async def ended(self, writer: RunWriter) -> None:
-        """The last state is stored."""
-        ...
-
-    def lost(self, writer: RunWriter, error: Conflict) -> None:
-        """Somebody else has the run."""
-        ...
+    shown: RunState
+    """As it was: it may be repeated, whatever is wished meanwhile."""
+    inline: list[tuple[int, bytes]]
+    added: Sequence[tuple[int, bytes]]
+    before: int
+    """Batches before."""
+    began: float
+    entries: Sequence[Entry] = ()
+    ends: bool = False
 
 
 class RunWriter:
@@ -87,6 +74,7 @@ class RunWriter:
         *,
         expected: int = 0,
         inline: Sequence[tuple[int, bytes]] = (),
+        room: int = _INLINE * _SHARE,
     ) -> None:
         """Begin to write.
 
@@ -98,26 +86,35 @@ class RunWriter:
             spool: for the time in which NATS is away.
             expected: sequence of the stored state; 0: none is stored, and the first batch claims.
             inline: batches with their numbers that only the stored state holds.
+            room: bytes of the largest message.
         """
         self.state = state
         self.run_id = state.job.run_id
         self.sequence = expected
         self.fold = SnapshotFold(state)
-        self.gate: Awaitable[bool] | None = None
-        """Says before the claim whether the run may begin."""
+        self.gate: Gate | None = None
         self._states = states
         self._watcher = watcher
         self._reachability = reachability
         self._spool = spool
         self._inline = list(inline)
+        self._most_inline = min(_INLINE, room // _SHARE)
         self._entries: list[Entry] = []
+        self._behind: deque[list[Entry]] = deque()
+        """Entries on disk that wait behind a write; each of these lists is a batch."""
+        self._reached = 0
+        """Number of the last batch before those."""
         self._task: asyncio.Task[None] | None = None
+        self._is_sent = False
+        """Whether a state is on its way without a task."""
+        self._calm: asyncio.Future[None] | None = None
         self._closed: StoreError | None = None
         self._over = self._ending = False
         self._stale = False
         self._shown_at = 0.0
+        self._pause = REFRESH
         self._timer: asyncio.TimerHandle | None = None
-        self._spooled = False
+        self._is_away = self._spooled = self._was_refused = False
 
     @property
     def is_claimed(self) -> bool:
@@ -140,14 +137,17 @@ class RunWriter:
             entry.settle(self._closed)
             return
         self._entries.append(entry)
+        if self._is_away:
+            self._set_aside()
         self._work_on()
 
     def close(self, error: StoreError) -> None:
         """Take nothing from the engine any more."""
         self._closed = error
         entries, self._entries = self._entries, []
-        for entry in entries:
+        for entry in chain(*self._behind, entries):
             entry.settle(error)
+        self._behind.clear()
 
     def end(self, records: Sequence[AnyRecord], *, reason: StoreError) -> None:
         """End the run in the place of its engine, whose entries are refused from now on."""
@@ -183,34 +183,104 @@ class RunWriter:
 
     async def settled(self) -> None:
         """Wait until all that was taken is written."""
-        while self._task is not None and not self._task.done():
-            await asyncio.wait({self._task})
+        while True:
+            if self._is_sent:
+                self._calm = asyncio.get_running_loop().create_future()
+                await self._calm
+            elif self._task is not None and not self._task.done():
+                await asyncio.wait({self._task})
+            else:
+                return
 
     def _work_on(self) -> None:
-        if self._task is None or self._task.done():
+        if self._is_sent or (self._task is not None and not self._task.done()):
+            return
+        if not self._send_soon():
             self._task = asyncio.get_running_loop().create_task(self._work())
 
-    async def _work(self) -> None:
-        entries: list[Entry] = []
-        try:
-            while not self._over and (self._entries or self._is_due()):
-                entries, self._entries = self._entries, []
-                if entries:
-                    await self._write(entries)
-                    for entry in entries:
-                        entry.settle()
-                    entries = []
-                else:
-                    await self._write_state(self._inline, [])
-        except Conflict as error:
-            self._lose(entries, error)
+    def _send_soon(self) -> bool:
+        """Send what claims the run, or ends it, without a task; False: that needs one."""
+        entries, inline, room = self._entries, self._inline, self._most_inline
+        if not entries or self._over or self._behind or self._spooled:
+            return False
+        ends = entries[-1].ends_run
+        if self.sequence and not ends:
+            return False
+        if self.gate is not None and not self.gate.is_open():
+            return self.gate.tell(self._work_on)
+        size = sum([len(entry.body) for entry in entries])
+        if ends:
+            size, room = size + sum([len(batch) for _, batch in inline]), 2 * room
+        if size > room:
+            return False
+        self._entries, self.gate = [], None
+        update = self._update(inline if ends else [], [self._fold(entries)])
+        update.entries, update.ends = entries, ends
+        self._is_sent = True
+        told = partial(self._was_sent, update)
+        if not self._states.write_soon(update.shown, expected=self.sequence, told=told):
+            told(None)
+        return True
+
+    def _was_sent(self, update: _Update, sequence: int | None) -> None:
+        """Take in under which sequence it is stored; None: that is not known, or it is not."""
+        self._is_sent = False
+        if self._calm is not None:
+            self._calm.set_result(None)
+            self._calm = None
+        if sequence is None:
+            self._task = asyncio.get_running_loop().create_task(self._work(update))
+            return
+        self._note(update, sequence)
+        if update.ends:
+            self._close()
+            if not self._watcher.ended_soon():
+                work = self._end_slowly(update.entries)
+                self._task = asyncio.get_running_loop().create_task(work)
+                return
+        for entry in update.entries:
+            entry.settle()
+        if not self._over and (self._entries or self._stale):
+            self._work_on()
+
+    async def _work(self, update: _Update | None = None) -> None:
+        if update is not None:
+            await self._step(update)
+        while not self._over and (self._behind or self._entries or self._is_due()):
+            await self._step()
         if self._stale and not self._over and self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(REFRESH, self._refresh)
+            self._timer = loop.call_later(self._pause, self._refresh)
+
+    async def _step(self, update: _Update | None = None) -> None:
+        entries: Sequence[Entry]
+        if update is not None:
+            entries = update.entries
+        elif self._behind:
+            entries = self._behind.popleft()
+        else:
+            entries, self._entries = self._entries, []
+        try:
+            if update is not None:
+                await self._store(update)
+                if update.ends:
+                    await self._end()
+            elif entries:
+                await self._write(entries)
+            else:
+                await self._write_state(self._inline, [])
+        except Conflict as error:
+            self._lose(entries, error)
+        except TransportError as error:
+            await self._refuse(entries, error)
+        for entry in entries:
+            entry.settle()
+        if self._spooled and not (self._is_away or self._behind):
+            self._forget_spool()
 
     def _is_due(self) -> bool:
         is_ours = self.is_claimed and self._stale
-        return is_ours and time.monotonic() - self._shown_at >= REFRESH
+        return is_ours and time.monotonic() - self._shown_at >= self._pause
 
     def _refresh(self) -> None:
         self._timer = None
@@ -228,9 +298,43 @@ class RunWriter:
         for entry in entries:
             entry.settle(reason)
         self.close(reason)
-        if self._spooled:
-            self._spool.drop(self.run_id)
+        self._forget_spool()
         self._watcher.lost(self, error)
+
+    async def _refuse(self, entries: Iterable[Entry], error: TransportError) -> None:
+        """NATS will never take something: the run ends by that, or without a word."""
+        extra = {"run": self.run_id, "error": error.message}
+        _log.error("run %s cannot be stored: %s", self.run_id, error.message, extra=extra)
+        reason = StoreError(
+            f"run {self.run_id} cannot be stored: {error.message}",
+            code=error.code,
+            hint=error.hint,
+        )
+        for entry in entries:
+            entry.settle(reason)
+            self.fold.take_back(entry.records)
+        self.close(reason)
+        self._forget_spool()
+        self._is_away = self._ending = self._stale = False
+        if self._was_refused:
+            self._over = True
+            await self._watcher.given_up(self, error)
+        else:
+            self._was_refused = True
+            self._watcher.refused(self, error)
+
+    def _set_aside(self) -> None:
+        """Put on disk what waits behind a write that hangs, as the batch that it will be."""
+        entries, self._entries = self._entries, []
+        if entries:
+            self._behind.append(entries)
+            body = join([entry.body for entry in entries])
+            self._spool.keep(self.run_id, self._reached + len(self._behind), body, self.sequence)
+
+    def _forget_spool(self) -> None:
+        if self._spooled:
+            self._spooled = False
+            self._spool.drop(self.run_id)
 
     # Writing.
 
@@ -241,34 +345,42 @@ class RunWriter:
                 self._refuse_to_begin(entries)
                 return
         state = self.state
-        last: AnyRecord | None = None
-        for entry in entries:
-            self._watcher.see(entry.records)
-            self.fold.apply(entry.records)
-            last = entry.records[-1]
-        body = join([entry.body for entry in entries])
-        number = state.batches + 1
+        number, body = self._fold(entries)
         inside = sum(len(batch) for _, batch in self._inline)
-        if isinstance(last, RunFinished):
-            self._ending = True
-            self._watcher.before_end(state, last)
-            if len(body) + inside > _MOST_INLINE:
+        if entries[-1].ends_run:
+            if len(body) + inside > 2 * self._most_inline:
                 await self._append_all([*self._inline, (number, body)], number)
                 await self._write_state([], [])
             else:
                 await self._write_state(self._inline, [(number, body)])
             await self._end()
-        elif not self.is_claimed and len(body) > _INLINE:
+        elif not self.is_claimed and len(body) > self._most_inline:
             await self._write_state([], [])
             await self._append_all([(number, body)], number)
         elif not self.is_claimed:
             await self._write_state([], [(number, body)])
-        elif len(body) <= _INLINE and time.monotonic() - self._shown_at >= REFRESH:
+        elif self._may_show(body):
             await self._append_all(self._inline, state.batches)
             await self._write_state([], [(number, body)])
         else:
             await self._append_all([*self._inline, (number, body)], number)
             self._stale = True
+
+    def _fold(self, entries: Sequence[Entry]) -> tuple[int, bytes]:
+        """Take entries into the state, and return the batch that they are."""
+        for entry in entries:
+            self._watcher.see(entry.records)
+            self.fold.apply(entry.records)
+        last = entries[-1].records[-1]
+        if isinstance(last, RunFinished):
+            self._ending = True
+            self._watcher.before_end(self.state, last)
+        return self.state.batches + 1, join([entry.body for entry in entries])
+
+    def _may_show(self, body: bytes) -> bool:
+        """Whether a batch is to travel inside a state; what is on disk goes as it is there."""
+        is_late = time.monotonic() - self._shown_at >= self._pause
+        return is_late and len(body) <= self._most_inline and not self._spooled
 
     def _refuse_to_begin(self, entries: Sequence[Entry]) -> None:
         """The run was cancelled before it began: tell so in the place of what would have begun."""
@@ -302,19 +414,39 @@ class RunWriter:
         self, kept: Sequence[tuple[int, bytes]], added: Sequence[tuple[int, bytes]]
     ) -> None:
         """Store the state with these batches inside; the claim moves on with it."""
-        state = self.state
-        inline = [*kept, *added]
-        state.journal = tuple(batch for _, batch in inline)
+        await self._store(self._update(kept, added))
+
+    def _update(
+        self, kept: Sequence[tuple[int, bytes]], added: Sequence[tuple[int, bytes]]
+    ) -> _Update:
+        state, inline = self.state, [*kept, *added]
+        before = state.batches
+        state.journal = tuple([batch for _, batch in inline])
         if inline:
             state.batches = inline[-1][0]
         state.updated_at = state.heartbeat_at = time.time()
         self._stale = False
-        shown = copy(state)  # repeated as it is, whatever is wished meanwhile
-        self.sequence = await self._insist(
-            lambda: self._states.write(shown, expected=self.sequence), added
-        )
-        self._inline = inline
-        self._shown_at = time.monotonic()
+        return _Update(copy(state), inline, added, before, time.monotonic())
+
+    async def _store(self, update: _Update) -> None:
+        state, shown = self.state, update.shown
+        try:
+            sequence = await self._insist(
+                lambda: self._states.write(shown, expected=self.sequence), update.added
+            )
+        except TransportError as error:
+            state.batches = update.before
+            if error.code == _UNFIT:  # without its tasks the run can at least be ended
+                state.tasks, state.task_records, state.task_records_truncated = {}, {}, True
+            raise
+        self._note(update, sequence)
+
+    def _note(self, update: _Update, sequence: int) -> None:
+        """The state is stored."""
+        self.sequence = sequence
+        self._inline = update.inline
+        self._shown_at = now = time.monotonic()
+        self._pause = max(REFRESH, min(_PATIENCE * (now - update.began), _LONGEST_PAUSE))
 
     async def _insist(
         self, write: Callable[[], Awaitable[T]], batches: Sequence[tuple[int, bytes]]
@@ -323,28 +455,44 @@ class RunWriter:
 
         Raises:
             Conflict: the run is somebody else's.
+            TransportError: it will never be taken.
         """
         while True:
             try:
                 found = await write()
-            except Conflict:
-                raise
             except TransportError as error:
-                if not self._spooled:
-                    extra = {"run": self.run_id, "error": str(error)}
-                    _log.warning("a run waits for NATS: %s", error, extra=extra)
-                self._spooled = True
-                for number, batch in batches:
-                    self._spool.keep(self.run_id, number, batch, self.sequence)
+                if is_final(error):
+                    raise
+                self._wait_for(batches, error)
                 await self._reachability.wait()
             else:
-                if self._spooled:
-                    self._spooled = False
-                    self._spool.drop(self.run_id)
+                self._is_away = False
                 return found
 
+    def _wait_for(self, batches: Sequence[tuple[int, bytes]], error: TransportError) -> None:
+        """A write hangs: keep its batches on disk, and what is behind it."""
+        if self._is_away:
+            return
+        self._is_away = self._spooled = True
+        _log.warning(
+            "a run waits for NATS: %s", error, extra={"run": self.run_id, "error": str(error)}
+        )
+        for number, batch in batches:
+            self._spool.keep(self.run_id, number, batch, self.sequence)
+        self._reached = max(self.state.batches, *(number for number, _ in batches), 0)
+        if not self._behind:
+            self._set_aside()
+
     async def _end(self) -> None:
+        self._close()
+        await self._watcher.ended(self)
+
+    async def _end_slowly(self, entries: Sequence[Entry]) -> None:
+        await self._watcher.ended(self)
+        for entry in entries:
+            entry.settle()
+
+    def _close(self) -> None:
         self._over = True
         if self._timer is not None:
             self._timer.cancel()
-        await self._watcher.ended(self)

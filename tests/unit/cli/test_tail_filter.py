@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,9 @@ from tailrace.cli.tail_filter import TailFilter
 from tailrace.model.ids import RunId, SpanId
 from tailrace.model.span import Span
 from tailrace.model.states import SpanType
-from tailrace.store.follow_runs import Growth
+from tailrace.store import SqliteSearch
+from tailrace.store.follow import SpanFollower
+from tailrace.store.follow_runs import Growth, LateSpans
 from tailrace.store.foreign import ForeignWriter
 from tailrace.traceql.budget import OutOfBudget
 
@@ -101,14 +104,43 @@ def test_a_trace_that_is_too_large_is_told_once(
 ) -> None:
     told: list[str] = []
 
-    def give_up(*_: object) -> None:
+    def give_up(*_: object, **__: object) -> None:
         raise OutOfBudget
 
     db = tmp_path / "runs.db"
     chosen = TailFilter("{ } !> { }", db)
-    monkeypatch.setattr(tail_filter, "evaluate", give_up)
+    monkeypatch.setattr(SqliteSearch, "matching", give_up)
     monkeypatch.setattr(tail_filter, "say", told.append)
     assert chosen.choose(grow(db, 1)) == []
     assert chosen.choose(grow(db, 2)) == []
     assert len(told) == 1
     assert f"trace {TRACE} is too large" in told[0]
+
+
+def test_of_a_large_trace_only_what_is_shown_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail_filter, "_MANY", 3)
+    db = tmp_path / "runs.db"
+    grow(db, *range(1, 9))
+    made: list[str] = []
+    with closing(SpanFollower(db, since_ns=1, lazily=True)) as follower:
+        (growth,) = follower.look()
+        assert isinstance(growth.ended, LateSpans)
+        make = growth.ended._make
+
+        def counted(row: Any) -> Span:
+            made.append(row.name)
+            return make(row)
+
+        monkeypatch.setattr(growth.ended, "_make", counted)
+        for query, expected in {
+            '{ name =~ "op [36]" }': ["op 3", "op 6"],
+            '{ name = "op 1" } > { name = "op 7" }': ["op 7"],
+        }.items():
+            made.clear()
+            chosen = TailFilter(query, db)
+            assert names(chosen.choose(growth)) == expected
+            assert made == expected
+            chosen.close()
+        assert names([*tail_filter.every(growth)]) == [f"op {number}" for number in range(1, 9)]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tailrace import Flow, task
+from tailrace.cli import import_parts
 from tailrace.cli.listing import short_id
 from tailrace.cli.main import main
 from tailrace.model.ids import RunId, SpanId
@@ -147,6 +148,38 @@ def test_what_cannot_be_read_is_told_with_file_and_line(
     assert "the trace id is not 32 hex digits" in out
     assert "(first in line 3)" in out
     assert "3 in 1 trace" in out
+
+
+def test_a_large_file_is_taken_in_by_parts_as_by_one_process(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies = [encode_export(a_trace(f"{n + 1:032x}")).replace(b"\n", b"") for n in range(12)]
+    bodies[3], bodies[9] = b"{", b'{"resourceSpans": 3}'
+    bodies[10] = bodies[10].replace(f"{11:032x}".encode(), b"no id")
+    Path("many.json").write_bytes(b"\n".join([*bodies, bodies[0]]))
+    whole = json.loads(output(capfd, "import", "many.json", "--db", "one.db", "--format", "json"))
+    monkeypatch.setattr(import_parts, "_LEAST", 1_000)
+    monkeypatch.setattr(import_parts, "_cores", lambda: 3)
+    assert len(import_parts.parts_of(Path("many.json"), Path("two.db"))) == 3
+    parted = json.loads(output(capfd, "import", "many.json", "--db", "two.db", "--format", "json"))
+    assert parted == whole
+    (one,) = parted
+    assert (one["spans"], one["traces"], one["repeated"], one["broken"]) == (27, 9, 3, 2)
+    assert [problem["line"] for problem in one["problems"]] == [4, 10]
+    assert [*one["refused_first"].values()] == [11]
+
+
+def test_only_large_files_of_lines_are_parted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_parts, "_LEAST", 300)
+    monkeypatch.setattr(import_parts, "_cores", lambda: 3)
+    body = encode_export(a_trace())
+    for name, content in {
+        "document": json.dumps(json.loads(body), indent=1).encode() * 2,
+        "zipped": gzip.compress(body * 50),
+        "small": body[:200],
+    }.items():
+        Path(name).write_bytes(content)
+        assert import_parts.parts_of(Path(name), Path("runs.db")) == []
 
 
 def test_a_file_that_is_not_there_is_an_error_with_a_code(

@@ -11,8 +11,15 @@ from tailrace.cli.trace import _footer
 from tailrace.cli.trace_rows import SIBLINGS, View, build_branches
 from tailrace.cli.tree_text import render_tree
 from tailrace.cli.width import cells
-from tailrace.model import Folded, RunStatus, SpanType
+from tailrace.model import Folded, RunId, RunStatus, SpanId, SpanType
+from tailrace.model.span import RunSummary, Span, Trace
+from tailrace.model.states import SpanKind
 from tailrace.store import SqliteStore, SqliteTraceReader
+from tailrace.traceql import check, parse
+from tailrace.traceql.budget import Budget
+from tailrace.traceql.checked import Chain
+from tailrace.traceql.evaluate import evaluate
+from tailrace.traceql.memory_block import memory_block
 
 Screen = Callable[..., Terminal]
 DURATION = re.compile(r" +(\d[\d.]*) (ms|s)\b")
@@ -269,3 +276,44 @@ def test_a_very_deep_trace_is_drawn_without_recursion(journal: Any, screen: Scre
     lines = draw(journal, screen(80))
     assert len(lines) == 3_001
     assert all(cells(line) <= 80 for line in lines)
+
+
+def test_the_child_of_two_spans_with_one_id_hangs_where_a_search_finds_it() -> None:
+    def span(number: int, name: str, parent: int = 0, kind: SpanKind = SpanKind.INTERNAL) -> Span:
+        return Span(
+            trace_id=RunId(f"{1:032x}"),
+            span_id=SpanId(f"{number:016x}"),
+            parent_id=SpanId(f"{parent:016x}") if parent else None,
+            name=name,
+            type=SpanType.FOREIGN,
+            start_ns=number,
+            end_ns=number + 1,
+            kind=kind,
+        )
+
+    spans = [
+        span(1, "root"),
+        span(2, "call", 1, SpanKind.CLIENT),
+        span(2, "serve", 2, SpanKind.SERVER),
+        span(3, "query", 2),
+        span(4, "lost", 9),
+    ]
+    run = RunSummary(
+        run_id=RunId(f"{1:032x}"), flow="shop", status=RunStatus.COMPLETED, start_ns=1, end_ns=9,
+        spans=5,
+    )  # fmt: skip
+    told: list[tuple[str, int]] = []
+    waiting = [(branch, 0) for branch in build_branches(Trace(run=run, spans=spans), View())]
+    while waiting:
+        branch, depth = waiting.pop(0)
+        told.append((branch.label, depth))
+        waiting[:0] = [(child, depth + 1) for child in branch.children]
+    assert told == [("root", 0), ("call", 1), ("serve", 2), ("query", 3), ("lost", 0)]
+    found = evaluate(chain_of('{ name = "serve" } > { }'), memory_block(spans), Budget())
+    assert [spans[number].name for one in found for number in one.spans] == ["query"]
+
+
+def chain_of(query: str) -> Chain:
+    plan = check(parse(query)).plan
+    assert isinstance(plan, Chain)
+    return plan

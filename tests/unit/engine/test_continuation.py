@@ -40,7 +40,7 @@ from tailrace.model import (
     SpanStatus,
     new_run_id,
 )
-from tailrace.model.journal import AnyRecord
+from tailrace.model.journal import AnyRecord, Noted
 from tailrace.tracing.spans import fold
 from tailrace.tracing.wire import decode, encode, join
 
@@ -59,8 +59,8 @@ class Batches:
         self.kept.append(encode([*self._notes, *records]))
         self._notes.clear()
 
-    def note(self, record: AnyRecord) -> None:
-        self._notes.append(record)
+    def note(self, record: Noted) -> None:
+        record.take(self._notes)
 
     def close(self) -> None:
         pass

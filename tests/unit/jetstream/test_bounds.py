@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from effort import times
 from tailrace.jetstream.bounds import MOST_BYTES, fit
+from tailrace.model import remote
 from tailrace.model.remote import Job, RunState, TaskRecord, decode_state, encode
 
 sizes = st.integers(min_value=0, max_value=200_000)
@@ -88,7 +89,10 @@ def test_what_only_looks_packed_is_refused(rest: bytes) -> None:
         decode_state(b"\x78" + rest)
 
 
-def test_what_would_unpack_to_more_than_memory_should_hold_is_refused() -> None:
-    bomb = zlib.compress(bytes(300 * 1024 * 1024), 9)
+def test_what_would_unpack_to_more_than_memory_should_hold_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remote, "_MOST_UNPACKED", 1024 * 1024)
+    bomb = zlib.compress(bytes(3 * 1024 * 1024), 9)
     with pytest.raises(msgspec.DecodeError, match="more than"):
         decode_state(bomb)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -109,5 +111,39 @@ def test_a_stream_that_was_made_again_is_noticed(nats_server: NatsServer, nats_p
         await room.link.api(f"STREAM.DELETE.{room.names.runs}")
         with pytest.raises(StreamReplaced):
             await anext(Follower(room.link, room.names.runs).pages())
+
+    in_room(nats_server, nats_prefix, body)
+
+
+def test_a_follower_that_is_closed_is_forgotten_by_its_connection(
+    nats_server: NatsServer, nats_prefix: str
+) -> None:
+    async def body(room: Room) -> None:
+        async def follow() -> weakref.ref[Follower]:
+            follower = Follower(room.link, room.names.runs, pause=0.01)
+            async with following(follower) as seen:
+                await room.queue.submit(job("r1"))
+                await until(lambda: seen.subjects, "the job is seen")
+            return weakref.ref(follower)
+
+        gone = await follow()
+        gc.collect()
+        assert gone() is None
+
+    in_room(nats_server, nats_prefix, body)
+
+
+def test_pages_that_are_full_follow_one_another_without_a_gap(
+    nats_server: NatsServer, nats_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tailrace.jetstream.follow._PAGE", 3)
+
+    async def body(room: Room) -> None:
+        names = [f"r{number}" for number in range(10)]
+        for name in names:
+            await room.queue.submit(job(name))
+        async with following(Follower(room.link, room.names.runs, pause=0.01)) as seen:
+            await until(lambda: len(seen.subjects) >= 10 and not seen.follower.is_behind, "all")
+        assert [subject.rpartition(".")[2] for subject in seen.subjects] == names
 
     in_room(nats_server, nats_prefix, body)

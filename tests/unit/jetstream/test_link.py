@@ -9,8 +9,9 @@ import pytest
 from jetstream_room import Room, in_room, job, until
 from jetstream_server import NatsServer, free_port, running_server
 from tailrace.errors import Conflict, TransportError
-from tailrace.jetstream.answers import Refused, Unreachable
-from tailrace.jetstream.link import Address, Fence, Link
+from tailrace.jetstream.address import Address
+from tailrace.jetstream.answers import Denied, Refused, Rejected, Unreachable
+from tailrace.jetstream.link import Fence, Link
 
 
 def test_who_finds_no_server_is_told_where_and_what_to_do() -> None:
@@ -36,8 +37,9 @@ def test_who_is_refused_is_told_at_once_that_it_is_the_credentials(tmp_path: Pat
     config = 'authorization { user: "ann", password: "right" }'
     with running_server(tmp_path, config=config) as server:
         asyncio.run(attempt(server, "right"))
-        with pytest.raises(Unreachable, match="refused who we are"):
+        with pytest.raises(Rejected, match="refused who we are") as caught:
             asyncio.run(asyncio.wait_for(attempt(server, "wrong"), 10))
+        assert caught.value.code == "TR411"
 
 
 def test_a_permission_that_is_missing_is_named(tmp_path: Path) -> None:
@@ -49,8 +51,9 @@ def test_a_permission_that_is_missing_is_named(tmp_path: Path) -> None:
     async def main(server: NatsServer) -> None:
         link = Link(Address(urls=(server.url.replace("//", "//ann:right@"),)), timeout=0.5)
         await link.open()
-        with pytest.raises(Unreachable, match=r"(?i)permissions violation"):
+        with pytest.raises(Denied, match=r"publishing to \$js\.api\.info") as caught:
             await link.api("INFO")
+        assert caught.value.code == "TR413"
         await link.close()
 
     with running_server(tmp_path, config=config) as server:

@@ -5,7 +5,8 @@ import pytest
 from jetstream_room import Room, in_room, job
 from jetstream_server import NatsServer
 from tailrace.errors import TransportError
-from tailrace.jetstream.link import Address, Link
+from tailrace.jetstream.address import Address
+from tailrace.jetstream.link import Link
 from tailrace.jetstream.transport import FastClient
 from tailrace.model.remote import CancelRequest, StoredLetter
 

@@ -377,3 +377,128 @@ def test_a_flow_inside_a_child_process_has_its_own_trace(program: Program) -> No
     ran = program.run(CHILD)
     assert ran.parent("deep") == "attempt inner"
     assert "around" not in {span.name for span in ran.spans}
+
+
+LINKED = """
+from opentelemetry import trace
+SETUP
+tracer = trace.get_tracer("lib")
+
+def pointer(number, state=()):
+    return trace.SpanContext(number, number, True, trace.TraceFlags(1), trace.TraceState(state))
+
+@task(ISOLATION)
+def work(ctx: Context):
+    first = trace.Link(pointer(10, [("a", "1")]), {"why": "batch", "n": 2})
+    with tracer.start_as_current_span("linked", links=[first]) as span:
+        span.add_link(pointer(11))
+    with tracer.start_as_current_span("linked later") as span:
+        span.add_link(pointer(12))
+    with ctx.span("mine"):
+        trace.get_current_span().add_link(pointer(13))
+        trace.get_current_span().add_link(pointer(14))
+
+if __name__ == "__main__":
+    result = Flow("f", work).run()
+    print(json.dumps([result.run_id, None]))
+"""
+SETUP = """
+from opentelemetry.sdk.trace import TracerProvider
+trace.set_tracer_provider(TracerProvider())
+"""
+
+
+@pytest.mark.parametrize(
+    ("setup", "isolation"), [("", ""), (SETUP, ""), ("", 'isolation="process"')]
+)
+def test_links_are_kept_and_searched(program: Program, setup: str, isolation: str) -> None:
+    ran = program.run(LINKED.replace("SETUP", setup).replace("ISOLATION", isolation))
+    first, second = ran.named("linked").links
+    assert (first.trace_id, first.span_id) == (f"{10:032x}", f"{10:016x}")
+    assert (first.attributes, first.trace_state) == ({"why": "batch", "n": 2}, "a=1")
+    assert (second.trace_id, second.attributes) == (f"{11:032x}", {})
+    (third,) = ran.named("linked later").links
+    assert third.span_id == f"{12:016x}"
+    assert [link.span_id for link in ran.named("mine").links] == [f"{13:016x}", f"{14:016x}"]
+    assert not any("otel.links" in span.attributes for span in ran.spans)
+    with closing(SQLiteTraceReader(program.folder / ".tailrace" / "tailrace.db")) as reader:
+        for query, name in (
+            (f'{{ link:traceID = "{10:032x}" }}', "linked"),
+            (f'{{ link:spanID = "{12:016x}" }}', "linked later"),
+            ('{ link.why = "batch" }', "linked"),
+        ):
+            (found,) = reader.search(query).traces
+            assert {span.name for one in found.sets for span in one.spans} == {name}
+
+
+def test_an_attribute_of_that_name_that_holds_no_links_is_one(program: Program) -> None:
+    ran = program.run("""
+@task
+def work(ctx: Context):
+    with ctx.span("mine") as span:
+        span.set_attribute("otel.links", "none of yours")
+
+if __name__ == "__main__":
+    result = Flow("f", work).run()
+    print(json.dumps([result.run_id, None]))
+""")
+    assert ran.named("mine").attributes["otel.links"] == "none of yours"
+    assert ran.named("mine").links == []
+
+
+DECORATED = """
+from opentelemetry import trace
+tracer = trace.get_tracer("lib")
+
+@tracer.start_as_current_span("plain")
+def plain(number):
+    with tracer.start_as_current_span("under plain"):
+        return number
+
+@tracer.start_as_current_span("coroutine")
+async def coroutine(number):
+    await asyncio.sleep(0)
+    with tracer.start_as_current_span("under coroutine"):
+        return number
+
+@tracer.start_as_current_span("quiet", record_exception=False, set_status_on_exception=False)
+def quiet():
+    raise ValueError("not told")
+
+@task
+async def work():
+    try:
+        quiet()
+    except ValueError:
+        pass
+    with tracer.start_as_current_span("goes on", end_on_exit=False) as span:
+        pass
+    span.set_attribute("late", 1)
+    span.end()
+    try:
+        with tracer.start_as_current_span("left"):
+            raise KeyError("told")
+    except KeyError:
+        pass
+    return [plain(1), plain(2), await coroutine(3)]
+
+if __name__ == "__main__":
+    result = Flow("f", work).run()
+    print(json.dumps([result.run_id, result.output]))
+"""
+
+
+def test_spans_decorate_functions_and_coroutines(program: Program) -> None:
+    ran = program.run(DECORATED)
+    assert ran.said == [1, 2, 3]
+    above = {str(span.span_id): span.name for span in ran.spans}
+    plain = [span for span in ran.spans if "plain" in span.name]
+    assert [(span.name, above[str(span.parent_id)]) for span in plain] == [
+        ("plain", "attempt work"),
+        ("under plain", "plain"),
+    ] * 2
+    assert ran.parent("under coroutine") == "coroutine"
+    assert ran.parent("coroutine") == "attempt work"
+    assert (ran.named("quiet").status, ran.named("quiet").events) == ("unset", [])
+    assert ran.named("goes on").attributes["late"] == 1
+    assert (ran.named("left").status, ran.named("left").message) == ("error", "'told'")

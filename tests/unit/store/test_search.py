@@ -12,6 +12,7 @@ import pytest
 
 from tailrace.errors import QueryError, StoreError
 from tailrace.model import RunId, RunStatus, Span, SpanId, SpanStatus, SpanType, new_run_id
+from tailrace.model.span import SpanEvent, SpanLink
 from tailrace.store import SqliteStore, SqliteTraceReader
 from tailrace.store.access import Access
 from tailrace.store.foreign import ForeignWriter
@@ -148,6 +149,40 @@ def test_what_is_found_tells_of_the_trace_and_of_its_first_spans(
         seal(path, everything=True)
 
 
+def test_what_is_shown_of_events_and_links_is_of_those_that_matched(
+    path: Path, search: SqliteSearch
+) -> None:
+    events = [
+        SpanEvent(time_ns=1_001 + n, name=name, attributes={"n": n, "even": n % 2 == 0})
+        for n, name in enumerate(("start", "retry", "retry", "end"))
+    ]
+    events[3].attributes["last"] = True
+    links = [SpanLink(trace_id=RunId(f"{n:032x}"), span_id=SpanId(f"{n:016x}")) for n in (8, 9)]
+    span = foreign(1, 1, events=events, links=links)
+    with closing(ForeignWriter(path)) as writer:
+        writer.write([span])
+    queries: dict[str, dict[str, Any]] = {
+        '{ event:name = "retry" } | select(event.n)': {"event:name": "retry", "event.n": 1},
+        "{ event.n > 1 && event.even } | select(event:name)": {
+            "event.n": 2, "event.even": True, "event:name": "retry",
+        },
+        '{ event:name = "retry" } | { event:name = "end" } | select(event.n)': {
+            "event:name": "end", "event.n": 3,
+        },
+        '{ event:name = "start" } | select(event.last)': {"event:name": "start"},
+        "{} | select(event.last, event.n)": {"event.last": True, "event.n": 0},
+        f'{{ link:spanID = "{9:016x}" }} | select(link:traceID, event.n)': {
+            "link:spanID": f"{9:016x}", "link:traceID": f"{9:032x}", "event.n": 0,
+        },
+    }  # fmt: skip
+    for everything in (False, True):
+        if everything:
+            seal(path, everything=True)
+        for query, values in queries.items():
+            (trace,) = search.search(query).traces
+            assert trace.sets[0].spans[0].values == values, query
+
+
 def test_traces_are_asked_for_by_time_flow_and_status(
     path: Path, search: SqliteSearch, chain: Appends, failing: Appends
 ) -> None:
@@ -265,6 +300,22 @@ def test_segments_without_the_column_or_beyond_its_bounds_are_not_read(
     ):
         assert search.search(query).inspected_spans == 0, query
     assert search.search("{ span.number > 3 }").inspected_spans == len(some(1, 30))
+
+
+def test_a_segment_that_is_known_not_to_have_a_value_is_not_read_again(
+    path: Path, search: SqliteSearch
+) -> None:
+    with closing(ForeignWriter(path)) as writer:
+        writer.write(some(0, 20))
+    seal(path, everything=True)
+    for query in ('{ span.tag = "x" }', "{ span.number = 3 && span.number = 77 }"):
+        assert search.search(query).traces == []
+    for query in ('{ span.tag = "x0" || .number = 99 }', '{ span.tag = "x" }', '{ name = "s3" }'):
+        found = search.search(query)
+        assert [one.trace_id for one in found.traces] == [
+            trace_id for trace_id, _ in expected(some(0, 20), query, 50)
+        ]
+    assert search.search('{ span.tag = "x" }').inspected_spans == 0
 
 
 def test_a_query_that_costs_too_much_says_so_and_gives_what_it_has(

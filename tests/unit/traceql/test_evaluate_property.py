@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from effort import times
-from naive_traceql import Fails, naive
+from naive_traceql import Fails, naive, read_traces, shown
 from tailrace.errors import QueryError
 from tailrace.model.ids import RunId, SpanId
 from tailrace.model.span import InstrumentationScope, Span, SpanEvent, SpanLink
@@ -21,7 +22,14 @@ from tailrace.traceql import check, parse
 from tailrace.traceql.block import Block, Owner
 from tailrace.traceql.budget import Budget
 from tailrace.traceql.checked import Chain
-from tailrace.traceql.evaluate import Spanset, evaluate, field_values, shown_fields
+from tailrace.traceql.evaluate import (
+    Spanset,
+    Witnesses,
+    evaluate,
+    field_values,
+    is_witnessed,
+    shown_fields,
+)
 from tailrace.traceql.memory_block import memory_block
 from tailrace.traceql.plan import Leaf, Of, bounds_may_hold, column_may_hold, may_match, needs
 
@@ -207,6 +215,7 @@ def test_a_query_gives_what_nested_loops_give(text: str, some: list[Span]) -> No
     for field in shown_fields(chain):
         read = field_values(field, block)
         assert all(read(number) is not NOTHING for number in range(block.size))
+    shows_what_matched(chain, block, some, found)
     odd = {trace for trace in range(len(block.heads)) if trace % 2}
     part = evaluate(chain, block, Budget(), odd)
     assert [(one.trace, list(one.spans)) for one in part] == [
@@ -221,6 +230,19 @@ def test_a_query_gives_what_nested_loops_give(text: str, some: list[Span]) -> No
     for trace_id in {trace_id for trace_id, _, _ in expected}:
         alone = memory_block([span for span in some if span.trace_id == trace_id])
         assert may_match(needed, partial(possible, alone)), needed
+
+
+def shows_what_matched(chain: Chain, block: Block, some: list[Span], found: list[Spanset]) -> None:
+    seen = {id(one.span): one for trace in read_traces(some) for one in trace.spans}
+    numbers = sorted({number for one in found for number in one.spans})
+    with suppress(Fails, QueryError):
+        witnesses = Witnesses(chain, block, numbers, Budget())
+        for field in filter(is_witnessed, shown_fields(chain)):
+            for number in numbers:
+                one = seen[id(block.spans[number])]  # type: ignore[attr-defined]
+                told = shown(chain, field, one)
+                value = json.dumps(told, ensure_ascii=False) if isinstance(told, tuple) else told
+                assert same(witnesses.value(field, number), value), field
 
 
 def marked(span: Span) -> tuple[str, int, str]:

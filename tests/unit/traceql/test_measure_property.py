@@ -477,3 +477,59 @@ def test_metrics_are_those_of_counting_one_by_one(
     assert len(exemplars) <= 9
     known = {(one.trace_id, one.span_id, one.start_ns) for one in spans}
     assert {(found.trace_id, found.span_id, found.time_ns) for found in exemplars} <= known
+
+
+@st.composite
+def many_spans(draw: st.DrawFn) -> list[Span]:
+    """Some hundred spans whose values are few, many, or nearly all different."""
+    chance = draw(st.randoms(use_true_random=False))
+    count = draw(st.integers(60, 300))
+    return [
+        Span(
+            trace_id=RunId(f"{number // 4:032x}"),
+            span_id=SpanId(f"{number + 1:016x}"),
+            parent_id=SpanId(f"{number // 4 * 4 + 1:016x}") if number % 4 else None,
+            name=chance.choice("ab"),
+            type=SpanType.FOREIGN,
+            start_ns=number * 40 // count,
+            end_ns=number * 40 // count + 1,
+            status=chance.choice([SpanStatus.ERROR, *[SpanStatus.UNSET] * 6]),
+            attributes={
+                name: value
+                for name, value in (
+                    ("few", chance.choice([1, 2.0, True])),
+                    ("some", chance.randrange(12)),
+                    ("mixed", chance.choice(["a", 1, 1.0, [1, 2]])),
+                    ("own", number),
+                )
+                if chance.random() < 0.9
+            },
+            resource=chance.choice([{"service.name": "shop"}, {"service.name": "cart"}]),
+        )
+        for number in range(count)
+    ]
+
+
+@settings(deadline=None, max_examples=times(12), suppress_health_check=[HealthCheck.too_slow])
+@given(
+    many_spans(),
+    st.sampled_from(["{}", "{ name = `a` }", "{ .some < 9 }", "{ .none }"]),
+    st.sampled_from(["{ status = error }", "{ .some = 3 }", "{ true }", "{ .few = 2 }"]),
+    st.sampled_from([3, 9, 60]),
+)
+def test_a_comparison_of_many_spans_is_that_of_counting_one_by_one(
+    spans: list[Span], chain: str, selection: str, step: int
+) -> None:
+    checked = check(parse(f"{chain} | compare({selection}, 400)"))
+    expected = Reference(spans, Steps(3, 38, step, instant=False), exact=False).table(checked.plan)
+    block = memory_block(spans)
+    for _ in range(3):  # what is remembered of a block must not change the answer
+        made = Measurement(checked, start_ns=3, end_ns=38, step_ns=step)
+        made.add(block, Budget())
+        assert same(of_result(made.result()), expected)
+    parted = Measurement(checked, start_ns=3, end_ns=38, step_ns=step)
+    dead = set(range(0, len(block.heads), 3))
+    parted.add(block, Budget(), frozenset(range(len(block.heads))) - dead)
+    rest = [span for span in spans if int(span.trace_id, 16) not in dead]
+    expected = Reference(rest, Steps(3, 38, step, instant=False), exact=False).table(checked.plan)
+    assert same(of_result(parted.result()), expected)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tailrace.model.family import find_parents
 from tailrace.model.ids import RunId, SpanId
 from tailrace.model.span import Span
 from tailrace.model.states import SpanStatus, SpanType
 from tailrace.traceql.block import Owner, Values
-from tailrace.traceql.family import find_parents
 from tailrace.traceql.memory_block import memory_block
 from tailrace.traceql.tree import Type
 

@@ -109,12 +109,12 @@ def test_runs_are_taken_ahead_only_while_runs_are_short() -> None:
     assert intake.wanted(0) == 0
     for _ in range(50):
         intake.saw(0.001)
-    assert intake.wanted(4) == 36
+    assert intake.wanted(4) == 68
     now = time.monotonic()
-    for number in range(20):
+    for number in range(40):
         intake.put(_taken(str(number), now))
     assert intake.wanted(0) == 0
-    assert intake.wanted(1) == 13
+    assert intake.wanted(1) == 25
     assert intake.overdue() == []
     first = intake.next()
     assert first is not None
@@ -161,6 +161,53 @@ def test_work_that_waits_behind_a_long_task_gets_a_thread_of_its_own() -> None:
     pool.hasten()
     pool.hasten()
     assert done.wait(30)
+    goes_on.set()
+    pool.close()
+
+
+def test_work_can_be_taken_back_until_a_thread_has_begun_it() -> None:
+    pool = EnginePool(1)
+    begun, goes_on = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def hold(_: EngineThread) -> None:
+        begun.set()
+        goes_on.wait(30)
+
+    def never(_: EngineThread) -> None:
+        done.append("never")
+
+    last = threading.Event()
+    pool.give(hold)
+    assert begun.wait(30)
+    pool.give(never)
+    pool.give(lambda _: last.set())
+    assert not pool.withdraw(hold)
+    assert pool.withdraw(never)
+    assert not pool.withdraw(never)
+    goes_on.set()
+    assert last.wait(30)
+    assert done == []
+    pool.close()
+
+
+def test_one_thread_does_short_work_and_others_join_it_where_it_does_not_get_on() -> None:
+    pool = EnginePool(2)
+    for _ in range(100):
+        pool.saw(0.0001)
+    assert pool.is_brisk
+    begun, goes_on, done = threading.Event(), threading.Event(), threading.Event()
+
+    def hold(_: EngineThread) -> None:
+        begun.set()
+        goes_on.wait()
+
+    assert not pool.give(hold)
+    assert begun.wait(30)
+    assert pool.give(lambda _: done.set())
+    assert pool.join()
+    assert done.wait(30)
+    assert not pool.join()
     goes_on.set()
     pool.close()
 

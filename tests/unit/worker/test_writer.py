@@ -4,114 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 
-from tailrace.errors import Conflict, StoreError, TransportError
-from tailrace.model import NodeState, RunStatus, new_run_id
-from tailrace.model.journal import AnyRecord, Logged, NodeFinished, RunFinished, RunStarted
-from tailrace.model.remote import CancelRequest, Job, RunState
+from tailrace.errors import StoreError, TransportError
+from tailrace.model import RunStatus
+from tailrace.model.journal import Logged, NodeFinished, RunFinished, RunStarted
+from tailrace.model.remote import CancelRequest
 from tailrace.testing import MemoryStates
 from tailrace.tracing.wire import decode
 from tailrace.worker.journal import Entry
 from tailrace.worker.lineage import read_journal
-from tailrace.worker.writer import RunWriter
-
-RUN = new_run_id()
-
-
-class Watch:
-    def __init__(self) -> None:
-        self.seen: list[AnyRecord] = []
-        self.has_ended = False
-        self.error: Conflict | None = None
-
-    def see(self, records: Sequence[AnyRecord]) -> None:
-        self.seen += records
-
-    def before_end(self, state: RunState, end: RunFinished) -> None:
-        state.letter = "DL-X" if end.failure is not None else ""
-
-    async def ended(self, _: RunWriter) -> None:
-        self.has_ended = True
-
-    def lost(self, _: RunWriter, error: Conflict) -> None:
-        self.error = error
-
-
-class Patience:
-    def __init__(self) -> None:
-        self.waits = 0
-
-    async def wait(self) -> None:
-        self.waits += 1
-        await asyncio.sleep(0)
-
-
-class Spool:
-    def __init__(self) -> None:
-        self.kept: dict[int, bytes] = {}
-        self.dropped = 0
-
-    def keep(self, run_id: str, number: int, batch: bytes, claim: int) -> None:
-        del run_id, claim
-        self.kept[number] = batch
-
-    def drop(self, run_id: str) -> None:
-        del run_id
-        self.dropped += 1
-
-
-class Bench:
-    """A writer and everything around it."""
-
-    def __init__(self, states: MemoryStates | None = None, **options: Any) -> None:
-        self.states = states or MemoryStates()
-        self.watch, self.patience, self.spool = Watch(), Patience(), Spool()
-        state = options.pop("state", None) or RunState(
-            job=Job(run_id=RUN, flow_name="f"), status="RUNNING", worker_id="w1", claims=1
-        )
-        self.writer = RunWriter(
-            self.states, state, self.watch, self.patience, self.spool, **options
-        )
-
-    async def write(self, *records: AnyRecord) -> None:
-        entry = Entry(records)
-        waiting = entry.prepare_to_await()
-        self.writer.take(entry)
-        await waiting
-
-    async def stored(self) -> RunState:
-        found = await self.states.read(RUN)
-        assert found is not None
-        return found[0]
-
-    async def numbers(self) -> list[int]:
-        return [number for number, _ in await self.states.journal(RUN)]
-
-
-def started() -> RunStarted:
-    return RunStarted(RUN, "f", "", "", time.time_ns(), {}, "http", 1)
-
-
-def finished(number: int, output: bytes = b"1") -> NodeFinished:
-    return NodeFinished(
-        number, number + 1, NodeState.SUCCEEDED, time.time_ns(), f"n{number}", output, "json", 1
-    )
-
-
-def ended(status: RunStatus = RunStatus.COMPLETED) -> RunFinished:
-    return RunFinished(time.time_ns(), status)
-
-
-def through(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-    def run() -> None:
-        asyncio.run(test())  # type: ignore[arg-type]  # it is a coroutine function
-
-    run.__name__ = test.__name__
-    return run
+from writer_bench import RUN, Bench, ended, finished, started, through
 
 
 @through
@@ -216,11 +122,20 @@ async def test_a_wish_to_cancel_is_shown_at_once_and_the_end_wins() -> None:
 async def test_a_run_that_must_not_begin_is_cancelled_without_a_node() -> None:
     bench = Bench()
 
-    async def no() -> bool:
-        bench.writer.wish_cancelled(CancelRequest(at=5.0, reason="not wanted"))
-        return False
+    class Closed:
+        def is_open(self) -> bool:
+            return False
 
-    bench.writer.gate = no()
+        def tell(self, known: Callable[[], None]) -> bool:
+            del known
+            return False
+
+        def __await__(self) -> Generator[Any, None, bool]:
+            bench.writer.wish_cancelled(CancelRequest(at=5.0, reason="not wanted"))
+            return False
+            yield  # type: ignore[unreachable]  # makes it a generator
+
+    bench.writer.gate = Closed()
     with pytest.raises(StoreError, match="before it started"):
         await bench.write(started(), finished(2))
     await bench.writer.settled()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import suppress
 
 from tailrace.errors import TransportError
 from tailrace.gateway.index.desk import Desk
@@ -12,6 +14,8 @@ from tailrace.jetstream.link import Link
 from tailrace.jetstream.names import Names
 from tailrace.store.remote import Position
 
+_SETTLE, _GLANCE = 0.5, 0.005
+"""Seconds for which a list waits for what is stored already, and between looks meanwhile."""
 _LOOK = 5.0
 """Seconds between looks for letters that are gone: their removal sends no message."""
 
@@ -24,6 +28,7 @@ class LettersFollower:
         self._names = names
         self._desk = desk
         self._taken = 0
+        self._follower: Follower | None = None
 
     async def follow(self) -> None:
         """Follow for ever.
@@ -35,7 +40,7 @@ class LettersFollower:
         writer, stream = self._desk.writer, self._names.letters
         position = await self._desk.write(writer.position, stream)
         self._taken = position.sequence
-        follower = Follower(
+        follower = self._follower = Follower(
             self._link, stream, first=position.sequence + 1, created=position.created, pause=0.2
         )
         try:
@@ -45,6 +50,16 @@ class LettersFollower:
                 self._taken = taken.sequence
         finally:
             follower.close()
+
+    async def catch_up(self) -> None:
+        """Wait until all letters that are stored now are in the file, for a moment at most."""
+        end = time.monotonic() + _SETTLE
+        with suppress(TransportError):
+            stored = (await self._link.info(self._names.letters))["state"]["last_seq"]
+            while self._taken < stored and time.monotonic() < end:
+                if self._follower is not None:
+                    self._follower.wake()
+                await asyncio.sleep(_GLANCE)
 
     async def sweep(self) -> None:
         """Let go, for ever, of letters that are no longer in the stream.

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from tailrace.errors import StoreError, TailraceError, TransportError
 from tailrace.gateway.index.cursor import cursor_of, read_cursor
+from tailrace.gateway.index.decisions import DecisionsFollower
 from tailrace.gateway.index.desk import Desk
 from tailrace.gateway.index.letters import LettersFollower
 from tailrace.gateway.index.overlay import Overlay
@@ -27,6 +28,7 @@ from tailrace.jetstream.link import Link
 from tailrace.jetstream.names import Names
 from tailrace.jetstream.resources import Limits
 from tailrace.jetstream.states import JetStreamStates
+from tailrace.model.decision import GroupDecision
 from tailrace.model.remote import Job
 from tailrace.store.remote import ListedRun, ListFilter
 
@@ -70,6 +72,7 @@ class SqliteRunIndex:
         self._desk = Desk(self.path)
         self._runs = RunsFollower(link, names, self._states, self._desk, self._overlay)
         self._letters = LettersFollower(link, names, self._desk)
+        self._decisions = DecisionsFollower(link, names, self._desk)
         self._spans = SpansFollower(link, names, self._states.objects, self._desk)
         self._task: asyncio.Task[None] | None = None
 
@@ -105,6 +108,7 @@ class SqliteRunIndex:
             self._letters.follow(),
             self._letters.sweep(),
             self._spans.follow(),
+            self._decisions.follow(),
             self._tidy(),
         ))  # fmt: skip
 
@@ -142,6 +146,7 @@ class SqliteRunIndex:
         lost = await self._lost(await self._desk.write(writer.waiting, present - _FORGOTTEN))
         if lost:
             await self._desk.write(writer.remove, lost)
+        await self._desk.write(writer.drop_strangers)
         return count + len(lost)
 
     async def _lost(self, run_ids: Sequence[str]) -> list[str]:
@@ -236,6 +241,18 @@ class SqliteRunIndex:
         """Return the number of runs by status, of those that changed since."""
         at = round(instant * _MICROS) - 1
         return await self._desk.read(self._desk.reader.updated_since, at)
+
+    async def decide(self, decision: GroupDecision) -> None:
+        """Have something decided about a group of failures, for all gateways.
+
+        Raises:
+            TransportError: NATS does not answer; it may be decided all the same.
+        """
+        await self._decisions.decide(decision)
+
+    async def letters_are_here(self) -> None:
+        """Wait until the dead letters that are stored now are in the file, for a moment at most."""
+        await self._letters.catch_up()
 
     async def sweep_letters(self) -> int:
         """Let go of dead letters that are no longer in their stream; return how many.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -25,13 +24,14 @@ _MUCH = 5_000
 """Messages behind, from which on lists are made before traces."""
 _PAGE = 1_000
 """Messages behind, up to which there is time for traces."""
-_GATHER, _LONGEST = 0.01, 0.04
+_GATHER, _LONGEST = 0.01, 0.25
 """Seconds, at least and at most, for which messages gather before they are taken in together."""
-_SHARE = 3
-"""How many times as long as it took to take some in the next ones gather."""
+_EACH = 0.001
+"""Seconds by which a message makes the next ones gather longer: a run that is over by then is one
+message to be read instead of three, and a row to be written instead of three."""
 _RELEASE = 0.1
 """Seconds between looks for news of runs that go on."""
-_TRACES = 250
+_TRACES = 500
 """Messages whose traces are made at once, while lists wait."""
 _TROUBLE = 0.25
 
@@ -115,7 +115,6 @@ class RunsFollower:
         async for page in follower.pages():
             self._created = follower.created
             waiting = int(page[-1].headers.get("Nats-Num-Pending", 0))
-            started = time.monotonic()
             async with self._turn:
                 await self._take(page, together=self.traced >= self.listed and waiting < _MUCH)
             self._waiting = waiting
@@ -124,8 +123,7 @@ class RunsFollower:
             else:
                 self._has_room.clear()
             if len(page) < _PAGE:
-                taken = time.monotonic() - started
-                await asyncio.sleep(min(max(_GATHER, _SHARE * taken), _LONGEST))
+                await asyncio.sleep(min(max(_GATHER, _EACH * len(page)), _LONGEST))
 
     async def _take(self, page: Sequence[Stored], *, together: bool) -> None:
         """Make lists of a page, and traces where they are not far behind."""
@@ -151,15 +149,27 @@ class RunsFollower:
                 await self._mend(missing)
 
     async def _trace(self) -> None:
-        """Make the traces of what is listed already."""
-        while True:
-            await self._behind.wait()
-            await self._lists_are_made()
-            try:
-                page = await self._link.scan(self._names.runs, self.traced + 1, limit=_TRACES)
-                await self._trace_page([one for one in page if one.sequence <= self.listed])
-            except TransportError:
-                await asyncio.sleep(_TROUBLE)
+        """Make the traces of what is listed already; pages are read while those before are made."""
+        ahead: asyncio.Task[list[Stored]] | None = None
+        try:
+            while True:
+                await self._behind.wait()
+                await self._lists_are_made()
+                try:
+                    page = await (ahead or self._scan(self.traced + 1))
+                    ahead = None
+                    if len(page) == _TRACES and page[-1].sequence < self.listed:
+                        ahead = asyncio.create_task(self._scan(page[-1].sequence + 1))
+                    await self._trace_page([one for one in page if one.sequence <= self.listed])
+                except TransportError:
+                    ahead = None
+                    await asyncio.sleep(_TROUBLE)
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+
+    async def _scan(self, first: int) -> list[Stored]:
+        return await self._link.scan(self._names.runs, first, limit=_TRACES)
 
     async def _lists_are_made(self) -> None:
         while not self.is_complete:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from tailrace.errors import NotFound, SettingsError, TransportError
 from tailrace.gateway.index.desk import Desk
@@ -17,6 +18,10 @@ from tailrace.model.span import Span
 from tailrace.store.remote import Position
 from tailrace.tracing.otlp import FileFormat, ReadReport, read_spans, unpacked
 
+TENANT = "Tailrace-Tenant"
+"""Header of an export: whose key it came with."""
+JOINS = "Tailrace-Joins"
+"""Header of an export of somebody who may add to the traces of all tenants."""
 _JSON = "application/json"
 _TROUBLE = 0.25
 
@@ -64,8 +69,15 @@ class SpansFollower:
                 await asyncio.sleep(_TROUBLE)
 
     def _take(self, exports: Sequence[tuple[Stored, bytes]]) -> None:
-        spans = [span for stored, body in exports for span in _spans(stored, body)]
-        self._desk.writer.take_spans(spans)
+        for (tenant, joins), some in groupby(exports, key=lambda one: _sender(one[0])):
+            spans = [span for stored, body in some for span in _spans(stored, body)]
+            self._desk.writer.take_spans(spans, tenant=tenant, joins=joins)
+
+
+def _sender(stored: Stored) -> tuple[str, bool]:
+    """Return whose spans an export holds, and whether they may be added to anything."""
+    tenant = stored.headers.get(TENANT, "")
+    return tenant, not tenant or JOINS in stored.headers
 
 
 def _spans(stored: Stored, body: bytes) -> Iterable[Span]:

@@ -1,15 +1,14 @@
-"""Ours beside the older contract: resume, dead letters, flows, traces, queries, failures."""
+"""Ours beside the older contract: resume, dead letters, flows."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +16,8 @@ from starlette.responses import Response
 from tailrace.gateway.caller import Caller
 from tailrace.gateway.problems import Json, Problem, not_found
 from tailrace.gateway.routes.asked import caller_of, gateway_of
+from tailrace.gateway.routes.failures import Wanted
+from tailrace.gateway.routes.traces import Limit, ask
 from tailrace.gateway.service import Gateway
 from tailrace.gateway.shapes import (
     PROBLEMS,
@@ -26,22 +27,13 @@ from tailrace.gateway.shapes import (
     ResumeRun,
     Submitted,
 )
-from tailrace.gateway.stored_traces import StoredTraces
-from tailrace.jetstream.letter_text import letter_in
+from tailrace.jetstream.letter_text import letter_in, redrives_of
 from tailrace.jetstream.redrive import redrive_letter
 from tailrace.model.failure import FailureFilter
 from tailrace.model.letter import Redrive
 from tailrace.model.remote import StoredLetter
 
 router = APIRouter(prefix="/api", tags=["more"], responses=PROBLEMS)
-T = TypeVar("T")
-_HOUR = 3600 * 10**9
-_MOST_NS = 2**62
-
-Limit = Annotated[int, Query(ge=1, le=500)]
-Instant = Annotated[int | None, Query(ge=0, le=_MOST_NS, description="Nanoseconds since 1970.")]
-Text = Annotated[str, Query(max_length=1000)]
-TraceQL = Annotated[str, Query(min_length=1, max_length=10_000, description="TraceQL.")]
 
 
 @router.post("/runs/{run_id}/resume", response_model=Submitted)
@@ -92,21 +84,10 @@ async def list_flows(request: Request) -> Response:
 
 
 @router.get("/dead-letters", response_model=Items)
-async def list_letters(
-    request: Request,
-    state: Annotated[str, Query(max_length=20)] = "",
-    reason: Text = "",
-    flow: Text = "",
-    run: Text = "",
-    limit: Limit = 50,
-) -> Response:
+async def list_letters(request: Request, wanted: Wanted, limit: Limit = 50) -> Response:
     """List dead letters, newest first; without `state` those that are open or parked."""
-    gateway, caller = gateway_of(request), caller_of(request)
-    wanted = FailureFilter(state=state, reason=reason, flow=flow, run=run)
-    found = await gateway.letters.letters(wanted, limit=100_000 if not caller.sees_all else limit)
-    if not caller.sees_all:
-        stored = {one.letter_id: one for one in await gateway.letters.stored()}
-        found = [one for one in found if _may_see(caller, stored.get(one.dl_id))][:limit]
+    await gateway_of(request).index.letters_are_here()
+    found = await ask(request, lambda index, _: index.letters(wanted, limit=limit))
     return Json({"items": [msgspec.to_builtins(one) for one in found]})
 
 
@@ -123,7 +104,13 @@ async def _letter(gateway: Gateway, caller: Caller, letter_id: str) -> StoredLet
         Problem: 404.
         NotFound: none begins so, or more than one.
     """
-    found = await gateway.letters.get((await gateway.letters.letter(letter_id)).dl_id)
+    if caller.sees_all:
+        whole = (await gateway.letters.letter(letter_id)).dl_id
+    else:
+        tenant = caller.tenant_id
+        ask_index = gateway.traces.letter
+        whole = (await asyncio.to_thread(ask_index, letter_id, tenant=tenant)).dl_id
+    found = await gateway.letters.get(whole)
     if found is None or not _may_see(caller, found[0]):
         raise not_found("dead letter")
     return found[0]
@@ -136,7 +123,12 @@ async def show_letter(request: Request, letter_id: str) -> Response:
     shown = msgspec.to_builtins(replace(stored, letter=b""), builtin_types=(bytes,))
     job = shown.pop("job", None) or {}
     job.pop("workflow_yaml", None)
-    return Json(shown | {"job": job or None, "letter": msgspec.to_builtins(letter_in(stored))})
+    more = {
+        "job": job or None,
+        "letter": msgspec.to_builtins(letter_in(stored)),
+        "redrives": [msgspec.to_builtins(one) for one in redrives_of(letter_in(stored))],
+    }
+    return Json(shown | more)
 
 
 @router.post("/dead-letters/{letter_id}/redrive", response_model=Submitted)
@@ -188,130 +180,3 @@ async def change_letter(request: Request, letter_id: str, body: ChangeLetter) ->
             message=f"dead letter {stored.letter_id} is {state}: {body.action} changes nothing",
         )
     return Json(msgspec.to_builtins(changed[0]))
-
-
-async def _asked(request: Request, question: Callable[[StoredTraces], T]) -> T:
-    """Return what the index of traces answers. What is of all tenants is for who sees all.
-
-    Raises:
-        Problem: 403.
-        TailraceError: the index says so.
-    """
-    if not caller_of(request).sees_all:
-        raise Problem(
-            403,
-            "forbidden",
-            code="TR423",
-            message="traces and failures of all tenants are for keys with the role 'admin'",
-            hint="A run's own trace is at /api/traces/{run_id}.",
-        )
-    return await asyncio.to_thread(question, gateway_of(request).traces)
-
-
-@router.get("/traces/{trace_id}", response_model=dict[str, Any])
-async def show_trace(request: Request, trace_id: str) -> Response:
-    """Show a trace with its spans and events; a run's trace has the run's id."""
-    gateway, caller = gateway_of(request), caller_of(request)
-    if not caller.sees_all:
-        await gateway.find(trace_id, caller)
-    return Json(await asyncio.to_thread(gateway.traces.trace, trace_id))
-
-
-@router.get("/search", response_model=dict[str, Any])
-async def search(
-    request: Request,
-    *,
-    q: TraceQL,
-    since_ns: Instant = None,
-    until_ns: Instant = None,
-    limit: Limit = 20,
-    spans_per_set: Annotated[int, Query(ge=1, le=100)] = 3,
-    flow: Text = "",
-    status: Text = "",
-) -> Response:
-    """Search traces with TraceQL, newest first."""
-    return Json(
-        await _asked(
-            request,
-            lambda index: index.search(
-                q,
-                since_ns=since_ns,
-                until_ns=until_ns,
-                limit=limit,
-                spans_per_set=spans_per_set,
-                flow=flow or None,
-                status=status or None,
-            ),
-        )
-    )
-
-
-@router.get("/metrics/query_range", response_model=dict[str, Any])
-async def metrics_query(
-    request: Request,
-    *,
-    q: TraceQL,
-    since_ns: Instant = None,
-    until_ns: Instant = None,
-    step_ns: Annotated[int | None, Query(ge=1_000_000, le=_MOST_NS)] = None,
-    exemplars: Annotated[int, Query(ge=0, le=100)] = 0,
-    instant: bool = False,
-) -> Response:
-    """Calculate metrics with TraceQL; the last hour otherwise."""
-    until = time.time_ns() if until_ns is None else until_ns
-    since = until - _HOUR if since_ns is None else since_ns
-    return Json(
-        await _asked(
-            request,
-            lambda index: index.metrics(
-                q,
-                since_ns=since,
-                until_ns=until,
-                step_ns=step_ns,
-                exemplars=exemplars,
-                instant=instant,
-            ),
-        )
-    )
-
-
-@router.get("/failures", response_model=Items)
-async def list_failures(
-    request: Request,
-    *,
-    flow: Text = "",
-    run: Text = "",
-    fingerprint: Text = "",
-    category: Text = "",
-    since_ns: Instant = None,
-    limit: Limit = 50,
-) -> Response:
-    """List failures, newest first."""
-    wanted = FailureFilter(
-        flow=flow, run=run, fingerprint=fingerprint, category=category, since_ns=since_ns
-    )
-    found = await _asked(request, lambda index: index.failures(wanted, limit=limit))
-    return Json({"items": found})
-
-
-@router.get("/failures/groups", response_model=Items)
-async def list_failure_groups(
-    request: Request,
-    flow: Text = "",
-    state: Literal["open", "regressed", "resolved", "ignored", "any"] = "any",
-    since_ns: Instant = None,
-    limit: Limit = 50,
-) -> Response:
-    """List groups of failures, the most frequent first."""
-    wanted = FailureFilter(flow=flow, since_ns=since_ns)
-    states = () if state == "any" else (state,)
-    found = await _asked(
-        request, lambda index: index.failure_groups(wanted, states=states, limit=limit)
-    )
-    return Json({"items": found})
-
-
-@router.get("/failures/{failure_id}", response_model=dict[str, Any])
-async def show_failure(request: Request, failure_id: str) -> Response:
-    """Show a failure."""
-    return Json(await _asked(request, lambda index: index.failure(failure_id)))

@@ -11,8 +11,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tailrace.errors import QueryError, TransportError
-from tailrace.gateway.events import EventStream
+from tailrace.errors import NotFound, QueryError, TransportError
 from tailrace.gateway.indexing import RunFilter
 from tailrace.gateway.known import KnownRun
 from tailrace.gateway.problems import Json, Problem, invalid_list
@@ -36,11 +35,11 @@ from tailrace.gateway.shown import (
     with_worker,
 )
 from tailrace.gateway.submission import listed
-from tailrace.gateway.watching import Frames, Wish, watch
+from tailrace.gateway.watched import Watching
+from tailrace.gateway.watching import Wish
 from tailrace.model.remote import CancelRequest
 
 router = APIRouter(tags=["runs"], responses=PROBLEMS)
-_frames = Frames()
 _MOST_APART = 4 * 1024 * 1024
 _PAGED = ("updated_after", "cursor")
 
@@ -114,7 +113,7 @@ async def _show(request: Request, run_id: str, include: list[str], states: str) 
     gateway = gateway_of(request)
     run = await gateway.find(run_id, caller_of(request))
     if wants_whole(include):
-        run = await _with_params(gateway, run)
+        run = await _with_output(gateway, await _with_params(gateway, run))
     shown = snapshot(run, include, full_states=states == "full")
     return Json(await _with_worker(gateway, shown))
 
@@ -125,6 +124,19 @@ async def _with_params(gateway: Gateway, run: KnownRun) -> KnownRun:
         return run
     job = await gateway.queue.load(run.job)
     return msgspec.structs.replace(run, job=job)
+
+
+async def _with_output(gateway: Gateway, run: KnownRun) -> KnownRun:
+    """Return a run with an output that is kept apart from it, where it is still there."""
+    state = run.state
+    if state is None or not state.output_object:
+        return run
+    try:
+        text = await gateway.queue.objects.get(state.output_object)
+    except NotFound:
+        return run
+    whole = msgspec.structs.replace(state, output=msgspec.Raw(text), output_object="")
+    return msgspec.structs.replace(run, state=whole)
 
 
 async def _with_worker(gateway: Gateway, shown: dict[str, Any]) -> dict[str, Any]:
@@ -177,7 +189,7 @@ async def watch_run(
         timeout=timeout_sec,
         last_event=request.headers.get("last-event-id", ""),
     )
-    return EventStream(gateway, watch(gateway, _frames, run, wish))
+    return Watching(gateway, run, wish)
 
 
 @router.post(

@@ -68,10 +68,9 @@ async def submit_run(request: Request) -> Response:
     """Queue a run of a flow that workers know. It is queued when this answers."""
     gateway = gateway_of(request)
     body = await _body(request)
-    headers = _headers(request.scope["headers"])
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    headers = counting(request.scope["headers"])
     try:
-        if not kind.endswith(_JSON):
+        if not is_json(headers.get("content-type", "")):
             raise invalid(["header", "Content-Type"], "the body must be application/json")
         job = job_of(read_submission(body), caller_of(request), headers)
     except Problem:
@@ -92,7 +91,12 @@ async def _body(request: Request) -> bytes:
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _headers(given: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+def is_json(content_type: str) -> bool:
+    """Whether a content type is one of JSON."""
+    return content_type.partition(";")[0].strip().lower().endswith(_JSON)
+
+
+def counting(given: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return the headers that count here; of one that comes twice the first."""
     found: dict[str, str] = {}
     for name, value in given:
@@ -205,11 +209,17 @@ async def _queue(gateway: Gateway, job: Job, kind: str) -> Response:
         raise
     except (OverflowError, RecursionError, UnicodeEncodeError, TypeError) as error:
         raise invalid(["body", "params"], f"params cannot be sent: {error}") from None
-    body: dict[str, Any] = {"run_id": job.run_id, "status": "PENDING"}
+    body = accepted(gateway, job)
     if known is not None:
         body |= {"status": known.status, "duplicate": True}
     else:
         gateway.counters.submitted.labels(kind).inc()
+    return Json(body)
+
+
+def accepted(gateway: Gateway, job: Job) -> dict[str, Any]:
+    """Return the answer to the submission of a new run."""
+    body: dict[str, Any] = {"run_id": job.run_id, "status": "PENDING"}
     if gateway.board.serves(job.tag) is False:
         body["warning"] = f"no worker for tag {job.tag!r} is alive; the run waits until one starts"
-    return Json(body)
+    return body

@@ -12,8 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tailrace.errors import SettingsError
+from tailrace.gateway.caller import Caller
+from tailrace.gateway.index.spans import JOINS, TENANT
 from tailrace.gateway.problems import Json, Problem
-from tailrace.gateway.routes.asked import gateway_of
+from tailrace.gateway.routes.asked import caller_of, gateway_of
 from tailrace.gateway.service import Gateway
 from tailrace.gateway.shapes import PROBLEMS
 from tailrace.jetstream.objects import REFERENCE
@@ -74,7 +76,7 @@ async def take_spans(request: Request) -> Response:
             hint="Send an ExportTraceServiceRequest.",
         )
     if report.spans:
-        await _store(gateway, plain, kind)
+        await _store(gateway, plain, kind, caller_of(request))
     return _taken(kind, report)
 
 
@@ -122,8 +124,12 @@ def _unpacked(body: bytes, encoding: str, most: int) -> bytes:
     return plain
 
 
-async def _store(gateway: Gateway, plain: bytes, kind: str) -> None:
+async def _store(gateway: Gateway, plain: bytes, kind: str, caller: Caller) -> None:
     headers = {"Content-Type": kind}
+    if caller.tenant_id is not None:
+        headers[TENANT] = caller.tenant_id
+    if caller.sees_all:
+        headers[JOINS] = "1"
     if len(plain) > _LONGEST:
         keep = gateway.limits.span_days * 86_400
         headers[REFERENCE] = await gateway.states.objects.put(plain, keep=keep)

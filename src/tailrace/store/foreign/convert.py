@@ -48,7 +48,8 @@ class Converter:
     def __init__(self, intern: Intern, limits: Limits) -> None:
         self._intern = intern
         self._cleaner = Cleaner(limits)
-        self._limits = limits
+        self.limits = limits
+        """On what one span may hold."""
         self._resources: dict[int, tuple[Any, int]] = {}
         self._scopes: dict[int, tuple[Any, int]] = {}
 
@@ -74,8 +75,7 @@ class Converter:
         return {trace_id: found for trace_id, found in traces.items() if found}
 
     def _stored(self, span: Span) -> StoredSpan:
-        clean = self._cleaner.clean
-        attributes = clean(span.attributes)
+        attributes = self.clean(span.attributes)
         start, end = span.start_ns, span.end_ns or 0
         if not (0 < start <= MOST and 0 <= end <= MOST):
             start, end = _times(start, end)
@@ -84,9 +84,9 @@ class Converter:
             attributes = attributes | {CLOCK_JUMP: start - end}
             end = start
         known = self._resources.get(id(span.resource))
-        resource = self._resource(span.resource) if known is None else known[1]
+        resource = self.resource(span.resource) if known is None else known[1]
         known = self._scopes.get(id(span.scope))
-        scope = self._scope(span.scope) if known is None else known[1]
+        scope = self.scope(span.scope) if known is None else known[1]
         return StoredSpan(
             _span_id(span.span_id),
             _parent_id(span.parent_id),
@@ -102,15 +102,21 @@ class Converter:
             self._events(span) if span.events else (),
             self._links(span) if span.links else (),
             span.trace_state,
-            span.dropped_events + max(0, len(span.events) - self._limits.events),
+            span.dropped_events + max(0, len(span.events) - self.limits.events),
         )
 
-    def _resource(self, attributes: Mapping[str, Any]) -> int:
+    def clean(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return attributes as they are kept; not to be changed."""
+        return self._cleaner.clean(attributes)
+
+    def resource(self, attributes: Mapping[str, Any]) -> int:
+        """Return the number of a resource."""
         found = self._intern.resource(resource_body(json_safe(self._cleaner.clean(attributes))))
         self._resources[id(attributes)] = (attributes, found)
         return found
 
-    def _scope(self, scope: InstrumentationScope) -> int:
+    def scope(self, scope: InstrumentationScope) -> int:
+        """Return the number of an instrumentation scope."""
         clean = json_safe(self._cleaner.clean(scope.attributes))
         named = InstrumentationScope(
             name=storable_text(scope.name), version=storable_text(scope.version)
@@ -120,7 +126,7 @@ class Converter:
         return found
 
     def _events(self, span: Span) -> tuple[StoredEvent, ...]:
-        most = self._limits.events
+        most = self.limits.events
         self.tally.dropped_events += max(0, len(span.events) - most)
         clean = self._cleaner.clean
         return tuple(
@@ -130,7 +136,7 @@ class Converter:
 
     def _links(self, span: Span) -> tuple[StoredLink, ...]:
         links = []
-        for link in span.links[: self._limits.links]:
+        for link in span.links[: self.limits.links]:
             try:
                 ids = bytes.fromhex(_trace_id(link.trace_id)), _span_id(link.span_id)
             except _Refused:

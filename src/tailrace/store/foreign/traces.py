@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
+from tailrace.model.family import parents_of
 from tailrace.model.ids import RunId, SpanId
 from tailrace.model.span import InstrumentationScope, RunSummary, Span, Trace
 from tailrace.model.states import RunStatus, SpanStatus
 from tailrace.store.foreign.bodies import read_resource, read_scope, spans_of
 from tailrace.store.foreign.restore import to_span
 from tailrace.store.keys import STATUS
+from tailrace.store.tenants import of_run, of_sent
 
 FOREIGN = "elsewhere"
 """``RunSummary.source`` of a trace that is no run of this store."""
@@ -32,8 +35,15 @@ class ForeignTraces:
     Spans whose trace is a run belong to that run: ``spans`` finds them, ``summaries`` does not.
     """
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, *, tenant: str | None = None) -> None:
+        """Read from a connection.
+
+        Args:
+            db: the connection.
+            tenant: of an index: whose traces are the only ones; None: all.
+        """
         self._db = db
+        self._tenant = tenant
         self._resources: dict[int, Mapping[str, Any]] = {}
         self._scopes: dict[int, InstrumentationScope] = {}
 
@@ -49,6 +59,9 @@ class ForeignTraces:
         """Return traces, newest first. ``flow`` is the service of the root span."""
         conditions: list[str] = [_ALONE]
         values: list[Any] = []
+        if self._tenant is not None:
+            conditions.append(of_sent("t.trace_id"))
+            values.append(self._tenant)
         if status is not None:
             if status not in {RunStatus.COMPLETED, RunStatus.FAILED}:
                 return []
@@ -66,9 +79,18 @@ class ForeignTraces:
 
     def matching(self, prefix: str, limit: int) -> list[str]:
         """Return the ids that begin so, ascending; those of runs too."""
-        query = """SELECT trace_id FROM foreign_trace WHERE trace_id >= ? AND trace_id < ?
-            ORDER BY trace_id LIMIT ?"""
-        return [row[0] for row in self._db.execute(query, (prefix, prefix + "g", limit))]
+        own, values = self._own()
+        query = f"""SELECT trace_id FROM foreign_trace AS t
+            WHERE trace_id >= ? AND trace_id < ?{own} ORDER BY trace_id LIMIT ?"""  # noqa: S608 - constant text
+        rows = self._db.execute(query, (prefix, prefix + "g", *values, limit))
+        return [row[0] for row in rows]
+
+    def _own(self) -> tuple[str, tuple[str, ...]]:
+        """Return the condition that a trace may be seen, and its parameters."""
+        if self._tenant is None:
+            return "", ()
+        own = f" AND ({of_sent('t.trace_id')} OR {of_run('t.trace_id')})"
+        return own, (self._tenant, self._tenant)
 
     def summary(self, trace_id: str) -> RunSummary | None:
         """Return a trace as one line of a list; None when there is none."""
@@ -96,8 +118,9 @@ class ForeignTraces:
         return [] if row is None else self._spans(row[0], trace_id, events=events)
 
     def _row(self, trace_id: str) -> Sequence[Any] | None:
+        own, values = self._own()
         row: Sequence[Any] | None = self._db.execute(
-            f"{_SELECT} WHERE trace_id = ?", (trace_id,)
+            f"{_SELECT} WHERE trace_id = ?{own}", (trace_id, *values)
         ).fetchone()
         return row
 
@@ -164,31 +187,38 @@ def _detailed(run: RunSummary, spans: Iterable[Span]) -> RunSummary:
 def arranged(spans: list[Span]) -> list[Span]:
     """Return the spans in order of start, but parents before their children.
 
-    A span whose parent is not among them is at the top, and so is one of every circle; that one
-    has no parent any longer.
+    A span whose parent is not among them, or not to be told, is at the top, and so is one of every
+    circle; that one has no parent any longer.
 
     Args:
         spans: in order of start.
     """
-    known = {span.span_id for span in spans}
-    children: dict[SpanId, list[int]] = {}
-    ready = []
-    for number, span in enumerate(spans):
-        if span.parent_id == span.span_id:
+    parents = parents_of(spans)
+    ids = Counter(span.span_id for span in spans)
+    children: dict[int, list[int]] = {}
+    ready: list[int] = []
+    unclear: list[int] = []
+    for number, (span, parent) in enumerate(zip(spans, parents, strict=True)):
+        if parent >= 0:
+            children.setdefault(parent, []).append(number)
+        elif span.parent_id == span.span_id and ids[span.span_id] == 1:
             span.parent_id = None
-        if span.parent_id is not None and span.parent_id in known:
-            children.setdefault(span.parent_id, []).append(number)
-        else:
             ready.append(number)
-    order: dict[int, Span] = {}
-    for number in range(len(spans) + 1):
+        elif span.parent_id is None or span.parent_id not in ids:
+            ready.append(number)
+        else:
+            unclear.append(number)
+    order: list[Span] = []
+    seen: set[SpanId] = set()
+    for last in (*unclear, None):
         while ready:
             first = heappop(ready)
-            if first not in order:
-                order[first] = spans[first]
-                for child in children.pop(spans[first].span_id, ()):
-                    heappush(ready, child)
-        if number < len(spans) and number not in order:  # in a circle, or under one
-            spans[number].parent_id = None
-            ready = [number]
-    return [*order.values()]
+            order.append(spans[first])
+            seen.add(spans[first].span_id)
+            for child in children.get(first, ()):
+                heappush(ready, child)
+        if last is not None:
+            if spans[last].parent_id not in seen:  # in a circle
+                spans[last].parent_id = None
+            ready.append(last)
+    return order

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from tailrace.store.access import Access
 from tailrace.store.calm import without_collections
 from tailrace.store.foreign.attributes import Cleaner, json_safe
 from tailrace.store.foreign.bodies import read_resource, resource_body, scope_body, service_of
-from tailrace.store.foreign.convert import Converter, Intern
+from tailrace.store.foreign.convert import Converter, Intern, Traces
 from tailrace.store.foreign.intake import DEFAULT_LIMITS, Intake, Limits
 from tailrace.store.foreign.rows import TraceRows
 from tailrace.store.foreign_span import StoredSpan
@@ -23,11 +23,16 @@ from tailrace.store.writer import Writer
 
 if TYPE_CHECKING:
     from tailrace.store.foreign.direct import DirectSegment
+    from tailrace.tracing.otlp import Export, ReadReport
 
 CHUNK = 10_000
 """Spans of a commit."""
 _CACHED = 4_096
 """Resources and scopes remembered before all are forgotten."""
+_MARK = 15
+"""Digits of a trace id that tell traces of one file apart."""
+_END = -1
+"""Instead of a number of spans: there are no more."""
 
 
 class ForeignWriter:
@@ -97,22 +102,68 @@ class ForeignWriter:
         Raises:
             StoreError: the file cannot be written; earlier commits of the call stay.
         """
+        rest = iter(spans)
+
+        def read(converter: Converter, into: Traces) -> int:
+            chunk = list(islice(rest, CHUNK))
+            count = 0
+            for trace_id, found in converter.convert(chunk).items():
+                into.setdefault(trace_id, []).extend(found)
+                count += len(found)
+            return count if chunk else _END
+
+        return self._load(read)
+
+    def load_exports(
+        self, exports: Iterable[Export], report: ReadReport, seen: set[int] | None = None
+    ) -> Intake:
+        """Take exports in as ``load`` does their spans, only twice as fast.
+
+        Args:
+            exports: of a file, as ``read_exports`` yields them; read as they are written.
+            report: gets what of them cannot be read.
+            seen: gets a number for each trace.
+
+        Raises:
+            StoreError: the file cannot be written; earlier commits of the call stay.
+        """
+        from tailrace.store.foreign.from_otlp import ExportReader  # noqa: PLC0415 - for imports only
+
+        rest = iter(exports)
+
+        def read(converter: Converter, into: Traces) -> int:
+            reader = ExportReader(converter, report)
+            count = 0
+            for export in rest:
+                count += reader.read(export, into)
+                if count >= CHUNK:
+                    break
+            else:
+                return count or _END
+            return count
+
+        return self._load(read, seen)
+
+    def _load(
+        self, read: Callable[[Converter, Traces], int], seen: set[int] | None = None
+    ) -> Intake:
+        """Seal what is read; ``read`` returns the number of spans, or that there are no more."""
         from tailrace.store.segments.choice import SEGMENT_SPANS  # noqa: PLC0415 - for many spans only
 
         tally = Intake()
-        rest = iter(spans)
         more = True
         while more:
-            traces: dict[str, list[StoredSpan]] = {}
+            traces: Traces = {}
             size = 0
             with without_collections():
-                while size < SEGMENT_SPANS and (chunk := list(islice(rest, CHUNK))):
+                while more and size < SEGMENT_SPANS:
                     converter = self.converter()
-                    for trace_id, found in converter.convert(chunk).items():
-                        traces.setdefault(trace_id, []).extend(found)
-                        size += len(found)
+                    count = read(converter, traces)
+                    size += max(count, 0)
+                    more = count != _END
                     tally.add(converter.tally)
-            more = size >= SEGMENT_SPANS
+            if seen is not None:
+                seen.update(int(trace_id[-_MARK:], 16) for trace_id in traces)
             if traces:
                 tally.add(self.write_sealed(traces))
         return tally

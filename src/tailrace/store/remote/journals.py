@@ -9,7 +9,15 @@ import msgspec
 from msgspec.structs import replace
 
 from tailrace.codecs import FILE
-from tailrace.model.journal import AnyRecord, NodeFinished, NodeReused, RunFinished, RunStarted
+from tailrace.model.journal import (
+    AnyRecord,
+    NodeFinished,
+    NodeReused,
+    RunFinished,
+    RunStarted,
+    UserSpanFinished,
+    UserSpanStarted,
+)
 from tailrace.model.states import RunStatus
 from tailrace.store.blobs import LARGE, blob_folder, store_blob
 from tailrace.store.liveness import REMOTE
@@ -25,8 +33,17 @@ from tailrace.tracing.wire import decode
 
 _KNOWN = """SELECT run_id, no, "end" IS NOT NULL, batches, writer FROM run
 WHERE run_id IN (SELECT value FROM json_each(?))"""
+SETTLE = "settle"
+"""Name of the span in which the last state of a run is stored."""
 _OPEN_RUNS = 1_000
 """Projections of runs that go on, kept in memory."""
+_HIGHEST = "SELECT coalesce(max(id), 0) FROM span WHERE id BETWEEN ? << 28 AND (? + 1 << 28) - 1"
+_QUEUED = "SELECT 1 FROM span WHERE id = ? << 28 | 2 AND parent = 1 AND name IN ('accept', 'queue')"
+_HEAD = 8
+"""Records within which a journal says that its run was queued."""
+_NUMBER = (1 << 28) - 1
+_AGREED_NS = 60_000_000_000
+"""How far the clocks of a worker and of the server may be apart to be used together."""
 _STORING = (NodeFinished, NodeReused)
 _NEW = (0, 0, 0, "")
 _json = msgspec.json.Encoder().encode
@@ -70,9 +87,10 @@ class Journals:
             for number in numbers:
                 records += _records(piece.batches[number])
             last = numbers[-1] if numbers else written
-            if not no and not any(record.__class__ is RunStarted for record in records):
+            if not no and not _begins(records):
                 continue
-            self._put_in_files(records)
+            if any(len(piece.batches[number]) > LARGE for number in numbers):
+                self._put_in_files(records)
             if no:
                 self._go_on(no, piece, records, last, token.removeprefix(REMOTE))
             elif piece.ended is None:
@@ -89,7 +107,10 @@ class Journals:
     ) -> None:
         projection = Projection(self._shapes)
         projection.apply(records)
-        records += _end(projection, piece)
+        rest = _end(projection, piece)
+        if not rest and _was_queued(records):
+            rest = _settling(projection, piece, projection.highest)
+        records += rest
         no = self._whole.add(projection, records, batches=last)
         if tell_of_failure(records):
             failing.append((no, records))
@@ -117,7 +138,11 @@ class Journals:
             return
         projection.apply(records)
         if piece.ended is not None:
-            records += _end(projection, piece)
+            rest = _end(projection, piece)
+            if not rest and self._writer.db.execute(_QUEUED, (no,)).fetchone() is not None:
+                highest = self._writer.db.execute(_HIGHEST, (no, no)).fetchone()[0] & _NUMBER
+                rest = _settling(projection, piece, max(projection.highest, highest + 1))
+            records += rest
         if records:
             self._save(no, projection, records, last, before=before, is_new=False)
         else:
@@ -155,14 +180,24 @@ class Journals:
 
 def _following(piece: Piece, written: int) -> list[int] | None:
     """Return the numbers of batches to write; None: some before them are missing."""
+    ended = piece.ended
+    if not written and ended is not None and piece.is_complete:
+        return sorted(piece.batches)  # so are nearly all
     new = sorted(number for number in piece.batches if number > written)
     if piece.is_whole:
         return new
-    known = piece.ended.batches if piece.ended is not None else 0
+    known = ended.batches if ended is not None else 0
     expected = max(new[-1] if new else written, known)
     if expected - written != len(new):
         return None
     return new
+
+
+def _begins(records: Sequence[AnyRecord]) -> bool:
+    """Whether records begin a run: mostly with the first of them."""
+    if records and records[0].__class__ is RunStarted:
+        return True
+    return any(record.__class__ is RunStarted for record in records)
 
 
 def _records(body: bytes) -> list[AnyRecord]:
@@ -186,3 +221,30 @@ def _end(projection: Projection, piece: Piece) -> list[AnyRecord]:
     )
     projection.apply([end])
     return [end]
+
+
+def _was_queued(records: Sequence[AnyRecord]) -> bool:
+    """Whether a worker took the run from a queue: its second span says so."""
+    return any(
+        isinstance(record, UserSpanStarted) and record.span == 2 and record.parent == 1
+        for record in records[:_HEAD]
+    )
+
+
+def _settling(projection: Projection, piece: Piece, highest: int) -> list[AnyRecord]:
+    """Add the span from the end of a run until its last state was stored, and return its records.
+
+    Whatever a worker stores, this time is not in it.
+    """
+    run, state = projection.run, piece.ended
+    if run is None or run.end is None or state is None:
+        return []
+    stored, said = piece.at * 1000, int(state.updated_at * 1e9)
+    at = stored if abs(stored - said) < _AGREED_NS else said
+    number = highest + 1
+    rest: list[AnyRecord] = [
+        UserSpanStarted(number, 1, SETTLE, run.end, {}),
+        UserSpanFinished(number, max(run.end, at), {}),
+    ]
+    projection.apply(rest)
+    return rest

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 
 from tailrace.store.remote.listed import Kind
 
@@ -16,15 +15,15 @@ class KindTable:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self._ids: dict[Kind, int] = {}
+        self._ids: dict[tuple[str, str, str, str], int] = {}
         self._kinds: dict[int, Kind] = {}
-        self._changes: Counter[int] = Counter()
+        self._changes: dict[int, int] = {}
 
-    def id(self, kind: Kind) -> int:
+    def id(self, status: str, flow: str, tag: str, tenant: str) -> int:
         """Return the row of a kind, which is made if it is new."""
-        found = self._ids.get(kind)
+        values = (status, flow, tag, tenant)
+        found = self._ids.get(values)
         if found is None:
-            values = (kind.status, kind.flow, kind.tag, kind.tenant)
             query = """SELECT id FROM remote_kind
                 WHERE status = ? AND flow = ? AND tag = ? AND tenant = ?"""
             row = self._db.execute(query, values).fetchone()
@@ -35,7 +34,7 @@ class KindTable:
                 found = self._db.execute(statement, values).lastrowid or 0
             else:
                 found = int(row[0])
-            self._remember(found, kind)
+            self._remember(found, Kind(*values))
         return found
 
     def kind(self, number: int) -> Kind:
@@ -51,12 +50,12 @@ class KindTable:
         if len(self._ids) >= _CACHED:
             self._ids.clear()
             self._kinds.clear()
-        self._ids[kind] = number
+        self._ids[kind.status, kind.flow, kind.tag, kind.tenant] = number
         self._kinds[number] = kind
 
     def count(self, kind: int, change: int) -> None:
         """Note that so many runs of a kind are new, or gone; ``write`` writes it."""
-        self._changes[kind] += change
+        self._changes[kind] = self._changes.get(kind, 0) + change
 
     def write(self) -> None:
         """Write what was noted."""

@@ -23,6 +23,14 @@ class Piece(Struct, gc=False):
     is_whole: bool = False
     """Whether these are all batches that exist: those that are missing will not come."""
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether it holds every batch of a run that is over."""
+        count = len(self.batches)
+        if self.ended is None or self.ended.batches != count:
+            return False
+        return max(self.batches, default=0) == count  # they are numbered from 1
+
     def take(self, state: RunState, at: int) -> None:
         """Add what a state tells."""
         first = state.batches - len(state.journal) + 1

@@ -10,12 +10,12 @@ import msgspec
 from msgspec import Struct
 
 from tailrace.model.remote import CancelRequest, Job, RunState, decode_cancel, encode
+from tailrace.store.remote.bulk import insert_rows
 from tailrace.store.remote.kinds import KindTable
 from tailrace.store.remote.listed import (
     CANCELLING,
     PENDING,
     TERMINAL,
-    Kind,
     RunRow,
     encode_body,
     run_of_row,
@@ -39,9 +39,9 @@ _json = msgspec.json.Encoder().encode
 class _Entry(Struct, gc=False):
     """A run while messages are folded into it."""
 
-    old: int = 0
-    """Key of its row; 0: it has none."""
-    old_kind: int = 0
+    row: RunRow | None = None
+    """As it was; None: it has none."""
+    old_status: str = ""
     job: Job | None = None
     state: RunState | None = None
     sequence: int = 0
@@ -54,7 +54,8 @@ class _Entry(Struct, gc=False):
 
     @property
     def is_over(self) -> bool:
-        return self.state is not None and self.state.status in TERMINAL
+        status = self.old_status if self.state is None else self.state.status
+        return status in TERMINAL
 
     @property
     def open_wish(self) -> Wish | None:
@@ -78,45 +79,52 @@ class RunList:
         told = [one for one in messages if one.__class__ is not Batch]
         if not told:
             return
-        entries = self._load({one.run_id for one in told})
+        entries: dict[str, _Entry] = {}
+        for message in told:
+            if message.run_id not in entries:
+                entries[message.run_id] = _Entry()
+        self._load(entries)
         for message in told:
             _fold(entries[message.run_id], message)
         self._write({run_id: entry for run_id, entry in entries.items() if entry.is_changed})
 
-    def _load(self, run_ids: set[str]) -> dict[str, _Entry]:
-        entries = {run_id: _Entry() for run_id in run_ids}
-        names = _json(list(run_ids)).decode()
+    def _load(self, entries: dict[str, _Entry]) -> None:
+        names = _json(list(entries)).decode()
         for row in map(RunRow._make, self._db.execute(_KNOWN, (names,))):
-            entry, known = entries[row.run_id], run_of_row(self.kinds.kind(row.kind), row)
-            entry.old, entry.old_kind = row.sequence, row.kind
-            entry.job, entry.state = known.job, known.state
+            entry = entries[row.run_id]
+            entry.row, entry.old_status = row, self.kinds.kind(row.kind).status
             entry.sequence, entry.at, entry.state_sequence = row.sequence, row.at, row.state
         for run_id, seq, at, body in self._db.execute(_WISHES, (names,)):
             entry = entries[run_id]
             entry.wish = Wish(seq, at, run_id, decode_cancel(body))
             entry.stored_wish = True
-        return entries
 
     def _write(self, entries: dict[str, _Entry]) -> None:
         rows: list[tuple[Any, ...]] = []
         gone: list[tuple[int]] = []
         for run_id, entry in entries.items():
-            if entry.old:
-                self.kinds.count(entry.old_kind, -1)
+            row = entry.row
+            if row is not None:
+                self.kinds.count(row.kind, -1)
+                if entry.job is None and not entry.is_gone:  # only a wish is new
+                    known = run_of_row(self.kinds.kind(row.kind), row)
+                    entry.job, entry.state = known.job, known.state
             if not entry.is_gone and entry.job is not None:
                 rows.append(self._row(run_id, entry, entry.job))
-            elif entry.old:
-                gone.append((entry.old,))
+            elif row is not None:
+                gone.append((row.sequence,))
         self._write_wishes(entries)
         if gone:
             self._db.executemany("DELETE FROM remote_run WHERE seq = ?", gone)
         if rows:
-            self._db.executemany(_PUT, rows)
+            insert_rows(self._db, _PUT, rows)
         self.kinds.write()
 
     def _write_wishes(self, entries: dict[str, _Entry]) -> None:
         """Keep the wishes to cancel runs that go on, or that nothing else is known of yet."""
         for run_id, entry in entries.items():
+            if entry.wish is None:
+                continue
             wish = entry.open_wish
             if wish is not None:
                 body = bytearray(encode(wish.request))
@@ -133,7 +141,7 @@ class RunList:
             request, status = wish.request, CANCELLING
             if wish.sequence > sequence:
                 sequence, at = wish.sequence, wish.at
-        kind = self.kinds.id(Kind(status, job.flow_name, job.tag, job.tenant_id or ""))
+        kind = self.kinds.id(status, job.flow_name, job.tag, job.tenant_id or "")
         self.kinds.count(kind, 1)
         body = encode_body(job, state, request)
         workflow = job.workflow_yaml_sha256 or ""
@@ -154,7 +162,7 @@ class RunList:
 def _fold(entry: _Entry, message: Message) -> None:
     match message:
         case Queued():
-            if entry.state is None and message.sequence > entry.sequence:
+            if not entry.state_sequence and message.sequence > entry.sequence:
                 entry.job, entry.sequence, entry.at = message.job, message.sequence, message.at
                 entry.is_changed, entry.is_gone = True, False
         case Stands():

@@ -12,10 +12,12 @@ import msgspec
 from tailrace.model.journal import AnyRecord, RunStarted
 from tailrace.store.liveness import REMOTE
 from tailrace.store.recall import insert_keys
+from tailrace.store.remote.bulk import insert_rows
 from tailrace.store.remote.failing import worker_of
 from tailrace.store.save import (
     INSERT_CHECKPOINT,
     INSERT_EVENT,
+    INSERT_PLAIN,
     add_spans,
     insert_plan,
     insert_spans,
@@ -68,7 +70,9 @@ class WholeRuns:
         writer, run = self._writer, projection.run
         assert run is not None  # noqa: S101 - the caller looked
         changes = projection.drain()
-        started = next(record for record in records if record.__class__ is RunStarted)
+        started = records[0]
+        if started.__class__ is not RunStarted:
+            started = next(record for record in records if record.__class__ is RunStarted)
         assert isinstance(started, RunStarted)  # noqa: S101 - for the type checker
         if not self._next:
             self._next = writer.db.execute(_NEXT).fetchone()[0]
@@ -153,10 +157,10 @@ class WholeRuns:
             self._clear()
 
     def _insert(self, db: sqlite3.Connection) -> None:
-        db.executemany(_INSERT_RUN, self._runs)
-        insert_spans(db, self._plain, self._others)
-        if self._checkpoints:
-            db.executemany(INSERT_CHECKPOINT, self._checkpoints)
+        insert_rows(db, _INSERT_RUN, self._runs)
+        insert_rows(db, INSERT_PLAIN, self._plain)
+        insert_spans(db, [], self._others)
+        insert_rows(db, INSERT_CHECKPOINT, self._checkpoints)
         if self._extras:
             db.executemany("UPDATE checkpoint SET extra = ? WHERE id = ?", self._extras)
         if self._events:

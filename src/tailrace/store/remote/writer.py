@@ -11,7 +11,9 @@ from typing import TypeVar
 import msgspec
 
 from tailrace.errors import StoreError
+from tailrace.model.decision import GroupDecision
 from tailrace.model.span import Span
+from tailrace.store.decisions import put_decisions
 from tailrace.store.foreign import ForeignWriter, Intake
 from tailrace.store.liveness import REMOTE
 from tailrace.store.remote.claim import Claim
@@ -29,6 +31,7 @@ from tailrace.store.remote.positions import Position, read_position, write_posit
 from tailrace.store.remote.run_list import RunList
 from tailrace.store.remote.wipe import wipe
 from tailrace.store.sqlite import SqliteStore, shared_store
+from tailrace.store.tenants import claim, drop_strangers
 from tailrace.store.writer import Writer
 
 T = TypeVar("T")
@@ -236,9 +239,28 @@ class RemoteWriter:
         """Delete letters whose messages are gone."""
         self._write(lambda *_: remove_letters(self._store.writer.db, sequences))
 
-    def take_spans(self, spans: Sequence[Span]) -> Intake:
-        """Take in spans from elsewhere, and say what became of them."""
+    def take_spans(self, spans: Sequence[Span], *, tenant: str = "", joins: bool = True) -> Intake:
+        """Take in spans from elsewhere, and say what became of them.
+
+        Args:
+            spans: of any traces.
+            tenant: who has sent them; empty: nobody knows.
+            joins: whether they may be added to the runs and traces of others; otherwise those of
+                such traces are left out.
+        """
+        if tenant:
+            ids = {span.trace_id for span in spans}
+            others = self._write(lambda *_: claim(self._store.writer.db, tenant, ids, joins=joins))
+            spans = [span for span in spans if span.trace_id not in others]
         return self._foreign.write(spans)
+
+    def drop_strangers(self) -> None:
+        """Delete what was sent, before it was a run, under the id of another tenant's run."""
+        self._write(lambda *_: drop_strangers(self._store.writer.db))
+
+    def take_decisions(self, decisions: Sequence[tuple[int, GroupDecision]]) -> None:
+        """Take in what people have decided about groups, with the numbers of the messages."""
+        self._write(lambda *_: put_decisions(self._store.writer.db, decisions))
 
     def move(self, stream: str, position: Position) -> None:
         """Note how far a stream has been followed, apart from what it told."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from tailrace.store.segments.catalogue import segments
-from tailrace.store.segments.pruning import may_hold, wanted_traces
+from tailrace.store.segments.pruning import Bounds, Pruning, wanted_traces
 from tailrace.store.segments.units import unsealed_units
 from tailrace.traceql.checked import (
     And,
@@ -67,14 +67,13 @@ def explain(db: sqlite3.Connection, query: CheckedQuery) -> Explanation:
     chains = list(chains_of(query.plan))
     conditions = [needs(chain) for chain in chains]
     found = list(segments(db))
-    read = {
-        segment.id
-        for segment in found
-        for condition in conditions
-        if may_hold(db, segment, condition)
-    }
+    ids, bounds = [segment.id for segment in found], Bounds()
+    prunings = [Pruning(condition, db, ids, bounds) for condition in conditions]
+    read = {segment.id for segment in found for pruning in prunings if pruning.may_hold(segment)}
     wanted = [wanted_traces(condition) for condition in conditions]
-    ids = None if None in wanted else tuple(sorted({one for some in wanted for one in some or ()}))
+    traces = (
+        None if None in wanted else tuple(sorted({one for some in wanted for one in some or ()}))
+    )
     columns: dict[str, None] = {}
     singly: dict[str, None] = {}
     relations: dict[str, None] = {}
@@ -82,7 +81,7 @@ def explain(db: sqlite3.Connection, query: CheckedQuery) -> Explanation:
         _steps(chain, columns, singly, relations)
     leaves = (leaf for condition in conditions for leaf in leaves_of(condition))
     return Explanation(
-        traces=ids,
+        traces=traces,
         skipping=tuple(dict.fromkeys(_leaf_text(leaf) for leaf in leaves)),
         segments=len(found),
         segments_read=len(read),

@@ -10,7 +10,7 @@ from itertools import groupby
 from msgspec import Struct
 
 from tailrace.model.search import FoundTrace, SearchResult
-from tailrace.store.segments.pruning import may_hold, wanted_traces
+from tailrace.store.segments.pruning import Pruning, wanted_traces
 from tailrace.store.segments.shelf import AnyBlock, Shelf, Source, start_of
 from tailrace.traceql.budget import Budget, OutOfBudget
 from tailrace.traceql.checked import Chain
@@ -38,12 +38,20 @@ class Hunt:
     """One search; ``run`` may be called again after it failed."""
 
     def __init__(
-        self, chain: Chain, limit: int, since: int | None, until: int | None, budget: Budget
+        self,
+        chain: Chain,
+        limit: int,
+        since: int | None,
+        until: int | None,
+        budget: Budget,
+        *,
+        tenant: str | None = None,
     ) -> None:
         self._chain = chain
         self._limit = limit
         self._range = since, until
         self._budget = budget
+        self._tenant = tenant
         self._needs = needs(chain)
         self._hits: list[Hit] = []
         self._reason = ""
@@ -57,10 +65,13 @@ class Hunt:
         self._hits, self._reason, self._is_sampled = [], "", False
         self._traces = self._spans = 0
         try:
-            for source in shelf.sources(db, wanted_traces(self._needs)):
+            sources = shelf.sources(db, wanted_traces(self._needs), tenant=self._tenant)
+            ids = [source.segment.id for source in sources if source.segment is not None]
+            pruning = Pruning(self._needs, db, ids, shelf.bounds)
+            for source in sources:
                 if self._is_too_old(source):
                     break
-                if self._may_hold(db, source):
+                if self._may_hold(pruning, shelf, source):
                     self._take(source, suits)
         except OutOfBudget:
             self._reason = cut_off(self._budget)
@@ -72,7 +83,7 @@ class Hunt:
         is_full = len(self._hits) >= self._limit
         return is_full and (not self._limit or source.latest < self._hits[0].start)
 
-    def _may_hold(self, db: sqlite3.Connection, source: Source) -> bool:
+    def _may_hold(self, pruning: Pruning, shelf: Shelf, source: Source) -> bool:
         until = self._range[1]
         if until is not None and source.earliest >= until:
             return False
@@ -80,14 +91,15 @@ class Hunt:
             self._budget.spend(source.spans)
             return True
         self._budget.spend(0)
-        return may_hold(db, source.segment, self._needs)
+        return pruning.may_hold(source.segment, shelf.known(source.segment.id))
 
     def _take(self, source: Source, suits: Callable[[Hit], bool] | None) -> None:
         block = source.open()
         if block is None:
             return
-        self._traces += len(block.firsts)
-        self._spans += block.size
+        traces_here, spans_here = source.size(block)
+        self._traces += traces_here
+        self._spans += spans_here
         for traces in self._parts(block, source.traces(block, *self._range)):
             if self._is_older(block, traces):
                 return

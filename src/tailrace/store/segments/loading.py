@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from tailrace.model.ids import span_id
-from tailrace.model.span import NO_SCOPE, InstrumentationScope
+from tailrace.model.span import NO_SCOPE, InstrumentationScope, SpanLink
 from tailrace.model.states import SpanKind, SpanStatus, SpanType
 from tailrace.store.foreign.bodies import resource_body, scope_body, sealed_batches, spans_of
 from tailrace.store.foreign_span import StoredEvent, StoredLink, StoredSpan, decode_spans
@@ -22,7 +22,8 @@ from tailrace.store.load import SpanRows, load_events, run_of, select_runs
 from tailrace.store.moment import Moment
 from tailrace.store.segments.rows_block import KINDS, Bodies, RowsBlock, TraceRows
 from tailrace.store.segments.units import Unit
-from tailrace.tracing.spans import WITH_PATH, kind_of, links_of, scope_of
+from tailrace.tracing.links import LINKS, TRACESTATE, links_of, links_of_run
+from tailrace.tracing.spans import WITH_PATH, kind_of, scope_of
 from tailrace.tracing.state import EventAdded, RunState, SpanState
 
 _INTERNAL = KINDS.index(SpanKind.INTERNAL)
@@ -179,6 +180,12 @@ class TraceLoader:
             kind, scope = _INTERNAL, _OWN_SCOPE
             if shape.type is SpanType.USER:
                 kind, scope = KINDS.index(kind_of(attributes)), self._scope(attributes)
+            links: tuple[StoredLink, ...] = ()
+            if shape.type is SpanType.RUN:
+                links = _stored(links_of_run(attributes))
+                attributes.pop(TRACESTATE, None)
+            if LINKS in attributes:
+                links += _stored(links_of(attributes))
             yield StoredSpan(
                 bytes.fromhex(span_id(base, number)),
                 bytes.fromhex(span_id(base, state.parent)) if state.parent else outside,
@@ -192,7 +199,7 @@ class TraceLoader:
                 attributes,
                 state.message,
                 tuple(by_span.get(number, ())),
-                _links(attributes) if shape.type is SpanType.RUN else (),
+                links,
             )
 
     def _scope(self, attributes: dict[str, Any]) -> int:
@@ -224,8 +231,13 @@ class _Every:
 _EVERY = _Every()
 
 
-def _links(attributes: dict[str, Any]) -> tuple[StoredLink, ...]:
+def _stored(links: Iterable[SpanLink]) -> tuple[StoredLink, ...]:
     return tuple(
-        StoredLink(bytes.fromhex(link.trace_id), bytes.fromhex(link.span_id), {})
-        for link in links_of(attributes)
+        StoredLink(
+            bytes.fromhex(link.trace_id),
+            bytes.fromhex(link.span_id),
+            link.attributes,
+            link.trace_state,
+        )
+        for link in links
     )

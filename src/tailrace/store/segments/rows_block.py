@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from tailrace.model.family import find_parents
 from tailrace.model.states import SpanKind, SpanStatus
 from tailrace.store.foreign.bodies import read_resource, service_of
 from tailrace.store.foreign_span import StoredEvent, StoredLink, StoredSpan
@@ -25,7 +26,6 @@ from tailrace.store.segments.facts import (
 from tailrace.store.segments.grouping import Piece, collect, grouped_values, values_of
 from tailrace.store.segments.shared import Shared
 from tailrace.traceql.block import Owner, TraceHead, Values
-from tailrace.traceql.family import find_parents
 from tailrace.traceql.tree import IntrinsicName, Type
 
 STATUSES = (SpanStatus.UNSET.value, SpanStatus.OK.value, SpanStatus.ERROR.value)

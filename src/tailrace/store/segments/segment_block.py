@@ -148,6 +148,10 @@ class SegmentBlock:
             known = self._columns[key] = self._loaded(owner, name)
         return known
 
+    def known_column(self, owner: Owner, name: str) -> Sequence[Values] | None:
+        """Return a column that has been read before; None: it has not."""
+        return self._columns.get((owner, name))
+
     def _loaded(self, owner: Owner, name: str) -> Sequence[Values]:
         if owner is Owner.RESOURCE:
             return self._resources.column(name)

@@ -14,9 +14,11 @@ from msgspec import Struct
 
 from tailrace.store.segments.catalogue import Segment, dead_traces, segments
 from tailrace.store.segments.choice import SEGMENT_SPANS
+from tailrace.store.segments.pruning import Bounds
 from tailrace.store.segments.segment_block import SegmentBlock
 from tailrace.store.segments.spots import Spots
 from tailrace.store.segments.units import Unit, chunks, named_units, unsealed_units
+from tailrace.store.tenants import seen
 
 if TYPE_CHECKING:
     from tailrace.store.segments.loading import TraceLoader
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 AnyBlock: TypeAlias = "RowsBlock | SegmentBlock"
 _MOST_BYTES = 256 << 20
 """Bytes of columns that stay in memory for the next query."""
+_OWNED = 512
+"""Segments of which is remembered whose their traces are."""
 _ROW_WEIGHT = 2_000
 """Bytes that an unsealed span takes in memory, about."""
 
@@ -46,6 +50,8 @@ class Source(Struct, kw_only=True):
     """Numbers of the traces that are asked for; None: all."""
     gone: Collection[int] = ()
     """Numbers of traces that do not count."""
+    own: Callable[[AnyBlock], frozenset[int]] | None = None
+    """Tells the numbers of the traces that may be seen; None: all may."""
 
     def traces(
         self, block: AnyBlock, since_ns: int | None, until_ns: int | None
@@ -57,14 +63,25 @@ class Source(Struct, kw_only=True):
             first = _first_from(block, since_ns, count)
         if until_ns is not None and until_ns <= self.latest:
             end = _first_from(block, until_ns, count)
-        if self.only is None and not self.gone:
+        own = None if self.own is None else self.own(block)
+        if self.only is None and not self.gone and own is None:
             return None if (first, end) == (0, count) else range(first, end)
         gone = frozenset(self.gone)
         return frozenset(
             number
             for number in range(first, end)
-            if number not in gone and (self.only is None or number in self.only)
+            if number not in gone
+            and (self.only is None or number in self.only)
+            and (own is None or number in own)
         )
+
+    def size(self, block: AnyBlock) -> tuple[int, int]:
+        """Return how many traces and spans of a block may be seen."""
+        if self.own is None:
+            return len(block.firsts), block.size
+        ends = [*block.firsts[1:], block.size]
+        own = self.own(block)
+        return len(own), sum(ends[number] - block.firsts[number] for number in own)
 
 
 def start_of(block: AnyBlock, trace: int) -> int:
@@ -87,8 +104,15 @@ class Shelf:
         self._loose: dict[tuple[Unit, ...], RowsBlock | None] = {}
         self._dead: dict[int, frozenset[int]] = {}
         self._spots: dict[int, tuple[AnyBlock, Spots]] = {}
+        self._owned: dict[tuple[str, int], frozenset[int]] = {}
+        self.bounds = Bounds()
+        """Of the columns of segments."""
         self.damaged: list[str] = []
         """Traces that could not be read."""
+
+    def known(self, segment: int) -> SegmentBlock | None:
+        """Return a segment of which something was read before; None: nothing was."""
+        return self._sealed.get(segment)
 
     def spots(self, block: AnyBlock) -> Spots:
         """Return what reads fields of single spans of a block."""
@@ -98,13 +122,18 @@ class Shelf:
         return known[1]
 
     def sources(
-        self, db: sqlite3.Connection, wanted: Collection[str] | None = None
+        self,
+        db: sqlite3.Connection,
+        wanted: Collection[str] | None = None,
+        *,
+        tenant: str | None = None,
     ) -> list[Source]:
         """Return what holds the traces, those with the newest first.
 
         Args:
             db: in a transaction that lasts until the blocks have been evaluated.
             wanted: ids of the only traces that count; None: all.
+            tenant: whose traces are the only ones; None: all.
         """
         self.damaged = []
         units = unsealed_units(db) if wanted is None else named_units(db, wanted)
@@ -120,7 +149,13 @@ class Shelf:
                     only[max(unit.run_segment, unit.foreign_segment)].update(
                         place for _, place in unit.places
                     )
-        found = [*self._loose_sources(db, loose), *self._sealed_sources(db, gone, only)]
+        sealed = [*self._sealed_sources(db, gone, only)]
+        if tenant is not None:
+            seen_ones = seen(db, tenant, [unit.trace_id for unit in loose])
+            loose = [unit for unit in loose if unit.trace_id in seen_ones]
+            for source in sealed:
+                source.own = lambda block, source=source: self._own(db, tenant, source, block)
+        found = [*self._loose_sources(db, loose), *sealed]
         self._forget()
         return sorted(found, key=lambda source: source.latest, reverse=True)
 
@@ -144,6 +179,23 @@ class Shelf:
                 only=None if only is None else only[segment.id],
                 gone=dead | gone.get(segment.id, set()),
             )
+
+    def _own(
+        self, db: sqlite3.Connection, tenant: str, source: Source, block: AnyBlock
+    ) -> frozenset[int]:
+        """Return which traces of a segment are a tenant's; whose a trace is never changes."""
+        assert source.segment is not None  # noqa: S101 - only these are asked
+        key = tenant, source.segment.id
+        known = self._owned.get(key)
+        if known is None:
+            ids = [block.heads[number].trace_id for number in range(len(block.firsts))]
+            own = seen(db, tenant, ids)
+            if len(self._owned) >= _OWNED:
+                self._owned.clear()
+            known = self._owned[key] = frozenset(
+                number for number, trace_id in enumerate(ids) if trace_id in own
+            )
+        return known
 
     def _dead_of(self, db: sqlite3.Connection, segment: Segment) -> frozenset[int]:
         """Return the traces that are gone; they only become more."""
@@ -215,3 +267,4 @@ class Shelf:
     def drop(self, segment: int) -> None:
         """Forget a segment."""
         self._sealed.pop(segment, None)
+        self._owned.clear()

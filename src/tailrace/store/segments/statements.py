@@ -17,8 +17,8 @@ from tailrace.traceql.checked import CheckedQuery
 from tailrace.traceql.plan import Condition, Leaf, Of, needs
 from tailrace.traceql.tree import IntrinsicName
 
-SEGMENT = "(each segment)"
-"""Stands for a parameter that is another one for each segment."""
+SEGMENTS_READ = "(numbers of segments)"
+"""Stands for a parameter that depends on what is known of the file already."""
 
 
 class Statement(Struct, frozen=True):
@@ -47,7 +47,7 @@ def _of_condition(condition: Condition) -> Iterator[Statement]:
     for leaf in leaves_of(condition):
         column = _column(leaf)
         if column is not None:
-            yield _statement(BOUNDS, SEGMENT, *column)
+            yield _statement(BOUNDS, SEGMENTS_READ, *column)
 
 
 def _column(leaf: Leaf) -> tuple[str, str] | None:

@@ -17,7 +17,8 @@ _CHUNK = 256
 _CHUNK_SIZE = 32_768
 """Characters after which a chunk ends."""
 _KEPT = 4_096
-"""Texts of a column that are kept once they have been read; of a larger one, a few chunks."""
+"""Texts of a column that are kept once they have been read; of a larger one, a few chunks and as
+many texts that were asked for singly."""
 _CHUNKS_KEPT = 16
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[str]).decode
@@ -77,6 +78,7 @@ class Texts(Sequence[str]):
         self._ends: array[int] = unpack(packed.ends)
         self._chunks = packed.chunks
         self._known: dict[int, list[str]] = {}
+        self._single: dict[int, str] = {}
         self._all: list[str] | None = None
 
     def __len__(self) -> int:
@@ -95,8 +97,13 @@ class Texts(Sequence[str]):
             index += self._count
         if not 0 <= index < self._count:
             raise IndexError(index)
-        number = bisect_right(self._firsts, index) - 1
-        return self._chunk(number)[index - self._firsts[number]]
+        text = self._single.get(index)
+        if text is None:
+            number = bisect_right(self._firsts, index) - 1
+            if len(self._single) >= _KEPT:
+                self._single.clear()
+            text = self._single[index] = self._chunk(number)[index - self._firsts[number]]
+        return text
 
     def __iter__(self) -> Iterator[str]:
         if self._all is not None or self._count <= _KEPT:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import assert_never
 
 from tailrace.traceql.budget import Budget
@@ -52,6 +53,21 @@ class Conditions:
         if isinstance(condition, And):
             return self._all_hold(list(flattened(condition, And)), within)
         return within & self._projected([condition], self._spaces.of(homes))
+
+    def bindings(
+        self, condition: Operand, homes: frozenset[Home], within: Picked
+    ) -> tuple[Space, Sequence[int]]:
+        """Return the rows for which a condition is true, with their space.
+
+        Args:
+            condition: reads events, links or both.
+            homes: which of these.
+            within: the spans whose rows are looked at.
+        """
+        space = self._spaces.of(homes)
+        owners = space.spans or ()
+        rows = list(compress(range(space.size), map(within.mask.__getitem__, owners)))
+        return space, self._true(condition, space, Picked(space.size, rows=rows)).rows
 
     def _all_hold(self, parts: list[Operand], within: Picked) -> Picked:
         """Return the spans where all parts hold for one event and link."""

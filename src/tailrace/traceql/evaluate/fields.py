@@ -10,6 +10,7 @@ from operator import sub
 
 from tailrace.model.states import SpanStatus
 from tailrace.traceql.block import Block, Owner, Values
+from tailrace.traceql.codes import codes_of
 from tailrace.traceql.evaluate.nested_set import NestedSet
 from tailrace.traceql.names import INTRINSIC_TYPES
 from tailrace.traceql.tree import Attribute, Field, Intrinsic, IntrinsicName, Scope, Type
@@ -29,6 +30,8 @@ class Home(Enum):
 
 
 _N = IntrinsicName
+_SPARSE = 8
+"""Up to one span in so many, what each has is looked up singly."""
 OWNERS = {
     Scope.SPAN: Owner.SPAN, Scope.RESOURCE: Owner.RESOURCE, Scope.EVENT: Owner.EVENT,
     Scope.LINK: Owner.LINK, Scope.INSTRUMENTATION: Owner.INSTRUMENTATION,
@@ -98,6 +101,33 @@ class Fields:
         if known is None:
             known = self._known[key] = self._made(field)
         return known
+
+    def values_at(self, field: Field, rows: Sequence[int]) -> Sequence[Held]:
+        """Return what ``first_values`` does; for spans that are not in ``rows`` perhaps None."""
+        if key_of(field) in self._known or len(rows) * _SPARSE > self.size:
+            return self.first_values(field)
+        fields: tuple[Field, ...] = (field,)
+        absent = None
+        if isinstance(field, Intrinsic):
+            if field.name not in STORED:
+                return self.first_values(field)
+            absent = STORED[field.name]
+        elif field.scope is Scope.ANY:
+            fields = Attribute(Scope.RESOURCE, field.name), Attribute(Scope.SPAN, field.name)
+        columns = [column for one in fields for column in self.columns(one)]
+        if home_of(field) is not Home.SPAN or any(column.array for column in columns):
+            return self.first_values(field)
+        out: list[Held] = [absent] * self.size
+        for column in columns:
+            codes, values = codes_of(self.block, column), column.values
+            is_truth = column.type is Type.BOOL
+            for row in rows:
+                code = codes[row]
+                if code:
+                    out[row] = bool(values[code - 1]) if is_truth else values[code - 1]
+            for row in column.nan:
+                out[row] = nan
+        return out
 
     def first_values(self, field: Field) -> Sequence[Held]:
         """Return for each span the value of the first of its events or links that has one."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from functools import cached_property
 from operator import ge
+from weakref import WeakKeyDictionary
 
 from tailrace.traceql.block import Block
 
@@ -59,10 +61,11 @@ class NestedSet:
         """The number given on the way down, from 1 in each trace."""
         return self._numbers[0]
 
-    @property
+    @cached_property
     def rights(self) -> Sequence[int]:
         """The number given on the way up."""
-        return self._numbers[1]
+        lefts, widths = self._numbers
+        return [left + width - 1 if left else 0 for left, width in zip(lefts, widths, strict=True)]
 
     @cached_property
     def parents(self) -> Sequence[int]:
@@ -79,59 +82,67 @@ class NestedSet:
         return self._block.parents[span] < 0 and span not in self.unplaced
 
     @cached_property
-    def _numbers(self) -> tuple[list[int], list[int]]:
-        parents = self._block.parents
-        if any(map(ge, parents, range(len(parents)))):
-            return self._walked()
-        return self._added_up()
+    def _numbers(self) -> tuple[Sequence[int], Sequence[int]]:
+        """For each span its left number, and how many numbers are its own and those below it."""
+        known = _NUMBERS.get(self._block)
+        if known is None:
+            parents, size = self._block.parents, self._block.size
+            is_sorted = not any(map(ge, parents, range(size)))
+            ends = [*list(self._block.firsts)[1:], size]
+            lefts, widths = self._added_up(ends) if is_sorted else self._walked(ends)
+            known = _NUMBERS[self._block] = array("I", lefts), array("I", widths)
+        return known
 
-    def _added_up(self) -> tuple[list[int], list[int]]:
+    def _added_up(self, ends: Sequence[int]) -> tuple[list[int], list[int]]:
         """Return the numbers where each parent stands before its children: without a walk."""
         block = self._block
-        parents, lost = block.parents, frozenset(block.orphans)
-        size = block.size
+        parents, size = list(block.parents), block.size
         widths = [2] * size
         for span in range(size - 1, -1, -1):
             parent = parents[span]
             if parent >= 0:
                 widths[parent] += widths[span]
-        lefts, rights, free = [0] * size, [0] * size, [0] * size
-        for first, end in zip(block.firsts, [*list(block.firsts)[1:], size], strict=True):
+        for span in block.orphans:
+            parents[span] = _LOST
+        lefts: list[int] = []
+        free: list[int] = []  # of each span the number that its next child gets
+        for first, end in zip(block.firsts, ends, strict=True):
             number = 1
-            for span in range(first, end):
-                parent = parents[span]
+            for parent, width in zip(parents[first:end], widths[first:end], strict=True):
+                left = 0
                 if parent >= 0:
                     left = free[parent]
-                    if not left:
-                        continue
-                    free[parent] = left + widths[span]
-                elif span in lost:
-                    continue
-                else:
+                    if left:
+                        free[parent] = left + width
+                elif parent != _LOST:
                     left = number
-                    number += widths[span]
-                lefts[span] = left
-                free[span] = left + 1
-                rights[span] = left + widths[span] - 1
-        return lefts, rights
+                    number += width
+                lefts.append(left)
+                free.append(left and left + 1)
+        return lefts, widths
 
-    def _walked(self) -> tuple[list[int], list[int]]:
+    def _walked(self, ends: Sequence[int]) -> tuple[list[int], list[int]]:
         """Return the numbers for parents in any order."""
         block = self._block
-        lefts, rights = [0] * block.size, [0] * block.size
+        lefts, widths = [0] * block.size, [0] * block.size
         parents, children = block.parents, self._children
         lost = frozenset(block.orphans)
-        ends = [*list(block.firsts)[1:], block.size]
         for first, end in zip(block.firsts, ends, strict=True):
             number = 1
             for root in range(first, end):
                 if parents[root] < 0 and root not in lost:
-                    number = _number(root, number, children, lefts, rights)
-        return lefts, rights
+                    number = _number(root, number, children, lefts, widths)
+        return lefts, widths
+
+
+_LOST = -2
+"""Instead of the parent of a span without a place."""
+_NUMBERS: WeakKeyDictionary[Block, tuple[Sequence[int], Sequence[int]]] = WeakKeyDictionary()
+"""Of blocks that live on, for the next query."""
 
 
 def _number(
-    root: int, number: int, children: list[Sequence[int]], lefts: list[int], rights: list[int]
+    root: int, number: int, children: list[Sequence[int]], lefts: list[int], widths: list[int]
 ) -> int:
     """Number the tree under a root, and return the next free number."""
     path = [(root, iter(children[root]))]
@@ -141,7 +152,7 @@ def _number(
         span, below = path[-1]
         child = next(below, None)
         if child is None:
-            rights[span] = number
+            widths[span] = number - lefts[span] + 1
             path.pop()
         else:
             lefts[child] = number

@@ -240,7 +240,7 @@ class Pipeline:
         """Return what an operand is at each span; only those of ``state`` count."""
         if isinstance(operand, Attribute | Intrinsic):
             self._budget.spend(self._block.size)
-            return self._fields.first_values(operand)
+            return self._fields.values_at(operand, self._union(state).rows)
         rows = self._union(state).rows
         values = self._conditions.values(operand, rows)
         column: list[Held] = [None] * self._block.size

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
-from heapq import nsmallest
-from itertools import compress
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from weakref import WeakKeyDictionary
 
 from tailrace.model.search import Value
 from tailrace.traceql.block import Block, Owner, TraceHead, Values
 from tailrace.traceql.checked import Chain, Contrast, Keep
+from tailrace.traceql.evaluate.fields import STORED
 from tailrace.traceql.measure.columns import Cell, boxed, expanded, unboxed
-from tailrace.traceql.measure.label import value_order
+from tailrace.traceql.measure.faced import Faced
 from tailrace.traceql.measure.lines import Line, Point
-from tailrace.traceql.measure.steps import OUTSIDE as NO_STEP
-from tailrace.traceql.measure.steps import Runs, Steps
+from tailrace.traceql.measure.places import OUTSIDE, Counts, Places, Where
+from tailrace.traceql.measure.steps import Steps
 from tailrace.traceql.measure.view import View
 from tailrace.traceql.render import render_expression
-from tailrace.traceql.tree import Attribute, Intrinsic, IntrinsicName, Scope
+from tailrace.traceql.tree import Attribute, IntrinsicName, Scope, Type
 
 META, ERROR, TOO_MANY = "__meta_type", "__meta_error", "__too_many_values__"
 SIDES = ("baseline", "selection")
@@ -29,7 +29,6 @@ RARE_VALUES = 1_000
 """Values of one attribute in a block from which on, being rare, only those of the selection count.
 """
 _ROWS_PER_VALUE = 64
-_SPANS_PER_RUN = 8
 _N = IntrinsicName
 _STORED = (
     _N.NAME, _N.KIND, _N.STATUS, _N.STATUS_MESSAGE, _N.INSTRUMENTATION_NAME,
@@ -48,121 +47,8 @@ _SCOPES = {
     Owner.EVENT: Scope.EVENT,
     Owner.LINK: Scope.LINK,
 }
-Where = int
-"""Twice the number of a step, plus one for the selection."""
-OUTSIDE: Where = -1
-"""Of a span that does not count."""
-Told = tuple[int, Cell, Mapping[Where, int]]
-"""A value: its spans on one side in all, and on both sides by place."""
-
-
-class Faced:
-    """One attribute: how many spans have each of its values, and any of them."""
-
-    def __init__(self) -> None:
-        self.total: Counter[Where] = Counter()
-        self.values: dict[Cell, dict[Where, int]] = {}
-        self.is_full = False
-        """Whether some values are in the total only, there being too many."""
-        self.is_partial = False
-        """Whether values are counted in the selection only."""
-
-    def add(self, value: Cell, counts: dict[Where, int]) -> None:
-        """Count spans that have a value."""
-        counts.pop(OUTSIDE, None)
-        if not counts:
-            return
-        self.total.update(counts)
-        found = self.values.get(value)
-        if found is not None:
-            for where, spans in counts.items():
-                found[where] = found.get(where, 0) + spans
-        elif len(self.values) < MAX_VALUES:
-            self.values[value] = counts
-        else:
-            self.is_full = True
-
-    def add_each(self, values: Iterable[Cell], places: Sequence[Where]) -> None:
-        """Count spans one by one: the value and the place of each."""
-        self.total.update(places)
-        self.total.pop(OUTSIDE, None)
-        held = self.values
-        for value, place in zip(values, places, strict=True):
-            if place == OUTSIDE:
-                continue
-            found = held.get(value)
-            if found is not None:
-                found[place] = found.get(place, 0) + 1
-            elif len(held) < MAX_VALUES:
-                held[value] = {place: 1}
-            else:
-                self.is_full = True
-
-    def add_chosen(
-        self, values: Iterable[Cell], places: Iterable[Where], total: Mapping[Where, int]
-    ) -> None:
-        """Count spans with too many values: those of the selection by value, all in the total."""
-        self.is_full = self.is_partial = True
-        counted = self.total.copy()
-        self.add_each(values, list(places))
-        self.total = counted
-        self.total.update(total)
-
-    def by_side(self) -> tuple[list[Told], list[Told]]:
-        """Return the values of the baseline and those of the selection."""
-        baseline: list[Told] = []
-        selection: list[Told] = []
-        has_both = len({where & 1 for where in self.total}) > 1
-        only = selection if any(where & 1 for where in self.total) else baseline
-        for cell, counts in self.values.items():
-            spans = sum(counts.values())
-            if not has_both and not self.is_partial:
-                only.append((spans, cell, counts))
-                continue
-            chosen = sum(count for where, count in counts.items() if where & 1)
-            if chosen:
-                selection.append((chosen, cell, counts))
-            if chosen < spans and not self.is_partial:
-                baseline.append((spans - chosen, cell, counts))
-        return baseline, selection
-
-
-class Places:
-    """The place of each span of a block.
-
-    Args:
-        where: the place of each.
-        runs: the steps of the spans, where all of them count.
-    """
-
-    def __init__(self, where: Sequence[Where], runs: Runs | None) -> None:
-        self.where = where
-        self._runs = runs
-        self._mask = bytes([place > 0 and place & 1 for place in where])
-        self._chosen = frozenset(compress(range(len(where)), self._mask))
-
-    def count(self, spans: Sequence[int]) -> dict[Where, int]:
-        """Return how many of some spans, which ascend, are at each place."""
-        if len(spans) == len(self.where):
-            return self._everywhere.copy()
-        if self._runs is None or len(spans) < _SPANS_PER_RUN * len(self._runs):
-            return Counter(map(self.where.__getitem__, spans))
-        counts: Counter[Where] = Counter()
-        for step, part in self._runs.split(spans):
-            counts[2 * step] += len(part)
-        for span in self._chosen.intersection(spans):
-            place = self.where[span]
-            counts[place - 1] -= 1
-            counts[place] += 1
-        return +counts
-
-    @cached_property
-    def _everywhere(self) -> Counter[Where]:
-        return Counter(self.where)
-
-    def chosen_at(self, spans: Sequence[int]) -> list[int]:
-        """Return at which places of a list spans of the selection stand."""
-        return list(compress(range(len(spans)), map(self._mask.__getitem__, spans)))
+_TRACES: WeakKeyDictionary[Block, Mapping[IntrinsicName, Values]] = WeakKeyDictionary()
+"""Of blocks that live on: what spans have of their traces, as columns."""
 
 
 class ContrastMeter:
@@ -176,7 +62,7 @@ class ContrastMeter:
         self._contrast = contrast
         self._selection = Chain((Keep(contrast.selection),))
         self._steps = steps
-        self._faced: dict[str, Faced] = {}
+        self._all_faced: dict[str, Faced] = {}
 
     def prepare(self, view: View) -> None:
         """Find the spans of a block, before anything of it is counted.
@@ -184,53 +70,55 @@ class ContrastMeter:
         Raises:
             OutOfBudget: the query has cost too much.
         """
-        for chain in (self._chain, self._selection):
-            view.select(chain)
+        view.select(self._chain)
+        view.select(self._selection)
         view.budget.spend(view.block.size * sum(len(view.block.names(owner)) for owner in _SCOPES))
 
     def add(self, view: View) -> None:
         """Count the values of all attributes of the spans of a block."""
-        block, where = view.block, self._where(view)
-        if max(where, default=OUTSIDE) < 0:
+        block, places = view.block, self._places(view)
+        if places.is_empty:
             return
-        base = view.select(self._chain)
-        is_whole = isinstance(base, range) and len(base) == block.size
-        places = Places(where, view.runs if is_whole else None)
         for owner, scope in _SCOPES.items():
             for name in block.names(owner):
-                field = Attribute(scope, name)
-                self._add(render_expression(field), block, owner, name, places)
+                self._add(render_expression(Attribute(scope, name)), block, owner, name, places)
         self._add(EVENT_NAME, block, Owner.INTRINSIC, EVENT_NAME, places)
         for intrinsic in _STORED:
-            for cell, rows in view.columns.postings(Intrinsic(intrinsic)) or ():
-                self._count(intrinsic, cell, places.count(rows))
-        traces = list(zip(block.heads, block.firsts, [*block.firsts[1:], block.size], strict=True))
-        for intrinsic, read in _OF_TRACE.items():
-            found: defaultdict[str, list[int]] = defaultdict(list)
-            for head, first, end in traces:
-                found[read(head)] += range(first, end)
-            for text, spans in found.items():
-                self._count(intrinsic, text, places.count(spans))
+            self._add_stored(block, intrinsic, places)
+        for intrinsic, part in _of_traces(block).items():
+            self._add_texts(intrinsic, part, places)
 
-    def _count(self, intrinsic: IntrinsicName, cell: Cell, counts: dict[Where, int]) -> None:
-        if cell not in (None, ""):
-            self._faced.setdefault(intrinsic.value, Faced()).add(cell, counts)
+    def _faced(self, name: str) -> Faced:
+        found = self._all_faced.get(name)
+        if found is None:
+            found = self._all_faced[name] = Faced(MAX_VALUES)
+        return found
 
-    def _where(self, view: View) -> list[Where]:
+    def _add_stored(self, block: Block, intrinsic: IntrinsicName, places: Places) -> None:
+        absent, rest = STORED[intrinsic], dict(places.everywhere)
+        for part in block.column(Owner.INTRINSIC, intrinsic.value):
+            self._add_texts(intrinsic, part, places)
+            for where, spans in places.of_all(part).items() if absent else ():
+                rest[where] -= spans
+        if absent:
+            counts = {where: spans for where, spans in rest.items() if spans}
+            self._faced(intrinsic.value).add(absent, counts)
+
+    def _add_texts(self, intrinsic: IntrinsicName, part: Values, places: Places) -> None:
+        for number, counts in places.of_each(part):
+            if text := part.values[number]:
+                self._faced(intrinsic.value).add(text, counts)
+
+    def _places(self, view: View) -> Places:
         begin, end = self._contrast.start, self._contrast.end
-        steps, starts = view.runs.of_span, view.block.starts
-        where = [OUTSIDE] * view.block.size
-        for span in view.select(self._chain):
-            if steps[span] != NO_STEP:
-                where[span] = 2 * steps[span]
-        for span in view.select(self._selection):
-            inside = begin is None or end is None or begin <= starts[span] < end
-            if inside and where[span] != OUTSIDE:
-                where[span] |= 1
-        return where
+        selection = view.select(self._selection)
+        if begin is not None and end is not None:
+            starts = view.block.starts
+            selection = [span for span in selection if begin <= starts[span] < end]
+        return Places(view.block, view.runs, view.select(self._chain), selection)
 
     def _add(self, name: str, block: Block, owner: Owner, column: str, places: Places) -> None:
-        faced = self._faced.setdefault(name, Faced())
+        faced = self._faced(name)
         spans_of: Sequence[int] | None = None
         if owner is Owner.EVENT or name == EVENT_NAME:
             spans_of = block.event_spans
@@ -244,7 +132,9 @@ class ContrastMeter:
                 for value, row in zip(expanded(boxed(part), part.offsets), part.rows, strict=True):
                     held[value].add(row if spans_of is None else spans_of[row])
             for value, spans in held.items():
-                faced.add(value, Counter(map(places.where.__getitem__, spans)))
+                counts: Counts = Counter(map(places.where.__getitem__, spans))
+                counts.pop(OUTSIDE, None)
+                faced.add(value, counts)
             return
         for part in parts:
             _add_part(faced, part, places)
@@ -252,28 +142,26 @@ class ContrastMeter:
     def lines(self) -> list[Line]:
         """Return the series: of each attribute the commonest values of both sides, and totals."""
         lines: list[Line] = []
-        for name, faced in sorted(self._faced.items()):
+        top = self._contrast.top
+        for name, faced in sorted(self._all_faced.items()):
             is_cut = faced.is_full
-            for side, (meta, found) in enumerate(zip(SIDES, faced.by_side(), strict=True)):
-                if found or (faced.is_partial and any(at & 1 == side for at in faced.total)):
-                    lines += self._commonest(name, meta, side, found)
-                    total: dict[str, Value | None] = {META: f"{meta}_total", name: None}
-                    lines.append(Line(total, self._points(faced.total, side)))
-                    is_cut |= len(found) > self._contrast.top
+            for side, meta in enumerate(SIDES):
+                if not faced.has(side):
+                    continue
+                found, count = faced.commonest(side, top)
+                lines += [
+                    Line({META: meta, name: unboxed(cell)}, self._points(counts, side))
+                    for cell, counts in found
+                ]
+                total: dict[str, Value | None] = {META: f"{meta}_total", name: None}
+                lines.append(Line(total, self._points(faced.total, side)))
+                is_cut |= count > top
             if is_cut:
                 nothing: list[Point] = [None] * self._steps.count
                 lines.append(Line({ERROR: TOO_MANY, name: None}, nothing, is_note=True))
         if len(lines) > self._limit:
             self.is_full = True
         return lines[: self._limit]
-
-    def _commonest(self, name: str, meta: str, side: int, found: Sequence[Told]) -> list[Line]:
-        top = self._contrast.top
-        best = nsmallest(top, found, key=lambda told: (-told[0], value_order(unboxed(told[1]))))
-        return [
-            Line({META: meta, name: unboxed(cell)}, self._points(counts, side))
-            for _, cell, counts in best
-        ]
 
     def _points(self, counts: Mapping[Where, int], side: int) -> list[Point]:
         points: list[Point] = [0.0] * self._steps.count
@@ -285,23 +173,35 @@ class ContrastMeter:
 
 def _add_part(faced: Faced, part: Values, places: Places) -> None:
     """Count a column of single values of spans."""
-    rows, offsets = part.rows, part.offsets
-    if len(rows) >= _ROWS_PER_VALUE * len(part.values):
-        for value, low, high in zip(boxed(part), offsets, offsets[1:], strict=False):
-            faced.add(value, places.count(rows[low:high]))
-    elif len(part.values) > min(RARE_VALUES, MAX_VALUES):
-        _add_chosen(faced, part, places)
-    else:
-        each = list(map(places.where.__getitem__, rows))
-        faced.add_each(expanded(boxed(part), offsets), each)
+    values = boxed(part)
+    is_rare = len(part.rows) < _ROWS_PER_VALUE * len(values)
+    if is_rare and len(values) > min(RARE_VALUES, MAX_VALUES):
+        faced.add_chosen(values, places.of_chosen(part), places.of_all(part))
+        return
+    covers = len(part.rows) == len(places.where)
+    faced.add_each(values, places.of_each(part), places.everywhere if covers else None)
 
 
-def _add_chosen(faced: Faced, part: Values, places: Places) -> None:
-    """Count a column of too many values."""
-    rows, values = part.rows, boxed(part)
-    at = places.chosen_at(rows)
-    told = (values[bisect_right(part.offsets, one) - 1] for one in at)
-    spans = map(rows.__getitem__, at)
-    size = len(places.where)
-    total = places.count(range(size) if len(rows) == size else sorted(rows))
-    faced.add_chosen(told, map(places.where.__getitem__, spans), total)
+def _of_traces(block: Block) -> Mapping[IntrinsicName, Values]:
+    """Return what spans have of their traces as columns."""
+    known = _TRACES.get(block)
+    if known is None:
+        found: dict[IntrinsicName, defaultdict[str, list[range]]]
+        found = {intrinsic: defaultdict(list) for intrinsic in _OF_TRACE}
+        ends = [*block.firsts[1:], block.size]
+        for head, first, end in zip(block.heads, block.firsts, ends, strict=True):
+            spans = range(first, end)
+            for intrinsic, read in _OF_TRACE.items():
+                found[intrinsic][read(head)].append(spans)
+        known = {intrinsic: _of_ranges(ranges) for intrinsic, ranges in found.items()}
+        _TRACES[block] = known
+    return known
+
+
+def _of_ranges(ranges: Mapping[str, Sequence[range]]) -> Values:
+    values = sorted(ranges)
+    rows, offsets = array("I"), [0]
+    for value in values:
+        rows.extend(chain.from_iterable(ranges[value]))
+        offsets.append(len(rows))
+    return Values(type=Type.STRING, array=False, values=values, offsets=offsets, rows=rows)

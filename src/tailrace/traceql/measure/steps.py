@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby, repeat
+from operator import sub
 
 from tailrace.errors import QueryError
 from tailrace.traceql.block import Block
@@ -58,14 +59,19 @@ class Runs:
         """Add the spans from the last end up to this one to the last run."""
         self._ends[-1] = end
 
+    def ends(self) -> Iterator[tuple[int, int]]:
+        """Yield the step of each range, or OUTSIDE, and the span after its last one."""
+        return zip(self._steps, self._ends, strict=True)
+
+    def lengths(self) -> Iterator[tuple[int, int]]:
+        """Yield the step of each range, or OUTSIDE, and how many spans it has."""
+        return zip(self._steps, map(sub, self._ends, chain((0,), self._ends)), strict=True)
+
     @property
     def of_span(self) -> list[int]:
         """The step of each span, or OUTSIDE."""
         if self._dense is None:
-            self._dense, last = [], 0
-            for step, end in zip(self._steps, self._ends, strict=True):
-                self._dense += [step] * (end - last)
-                last = end
+            self._dense = list(chain.from_iterable(repeat(*one) for one in self.lengths()))
         return self._dense
 
     def split(self, spans: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:

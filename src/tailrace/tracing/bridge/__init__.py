@@ -3,7 +3,7 @@
 Nothing here imports OpenTelemetry before the program has.
 """
 
-from tailrace.tracing.bridge.recorder import Recorder
-from tailrace.tracing.bridge.watch import bridge_to, entered, innermost, is_bridged
+from tailrace.tracing.bridge.recorder import Inner, Recorder
+from tailrace.tracing.bridge.watch import BRIDGE, bridge_to, innermost
 
-__all__ = ["Recorder", "bridge_to", "entered", "innermost", "is_bridged"]
+__all__ = ["BRIDGE", "Inner", "Recorder", "bridge_to", "innermost"]

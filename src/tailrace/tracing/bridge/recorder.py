@@ -5,18 +5,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from tailrace.model.span import SpanLink
+
 UNKNOWN = "_OTHER"
 """Type of a failure of which only a message is known, as OpenTelemetry has it."""
 ATTEMPT = 0
 """Number of the attempt's own span."""
 
 
+class Inner(Protocol):
+    """A span that was opened by other means than OpenTelemetry's API."""
+
+    number: int
+    """Ascending in the order in which spans of the attempt open."""
+    made: Any
+    """Where the bridge keeps what it has made for this span; None at first."""
+
+    links: list[SpanLink] | None
+    """Where the bridge keeps links that were added to it; None at first."""
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Set an attribute of it."""
+        ...
+
+
 class Recorder(Protocol):
     """One attempt. Spans are known by numbers, 0 is the attempt's own; thread-safe."""
 
     trace_id: int
+    trace_state: str
+    """W3C ``tracestate`` to pass on."""
     made: Any
     """Where the bridge keeps what it has made for this attempt; None at first."""
+    links: list[SpanLink] | None
+    """Where the bridge keeps links that were added to the attempt's own span; None at first."""
 
     @property
     def is_open(self) -> bool:
@@ -25,6 +47,10 @@ class Recorder(Protocol):
 
     def reserve(self) -> tuple[int, int]:
         """Return number and OpenTelemetry id for a span that is to be opened."""
+        ...
+
+    def inner(self) -> Inner | None:
+        """Return the innermost span opened by other means that is current here."""
         ...
 
     def id_of(self, number: int) -> int:

@@ -11,8 +11,9 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import StatusCode
 
 from tailrace.tracing.bridge.recorder import ATTEMPT, UNKNOWN, Recorder
-from tailrace.tracing.bridge.spans import JOINED, MARKED, place_of, with_origin
+from tailrace.tracing.bridge.spans import JOINED, MARKED, links_to, place_of, with_origin
 from tailrace.tracing.bridge.watch import Current
+from tailrace.tracing.links import LINKS, encode_links
 
 _KEPT = 65_536
 """Numbers of spans that are remembered; beyond that the oldest are taken for lost."""
@@ -77,6 +78,8 @@ class JournalProcessor(SpanProcessor):
         scope = span.instrumentation_scope
         library = ("", None) if scope is None else (scope.name, scope.version)
         attributes = with_origin(_plain(span.attributes), span.kind, *library)
+        if span.links:
+            attributes[LINKS] = encode_links(links_to(span.links))
         recorder.open_span(number, parent, span.name, attributes, span.start_time)
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -93,7 +96,10 @@ class JournalProcessor(SpanProcessor):
         for event in span.events:
             if failure is None or event.name != "exception":
                 recorder.add_event(number, event.name, _plain(event.attributes), event.timestamp)
-        recorder.close_span(number, _plain(span.attributes), failure, span.end_time)
+        attributes = _plain(span.attributes)
+        if span.links:
+            attributes[LINKS] = encode_links(links_to(span.links))
+        recorder.close_span(number, attributes, failure, span.end_time)
 
     def shutdown(self) -> None:
         """Do nothing: what is open is closed by its run."""

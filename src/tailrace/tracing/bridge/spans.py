@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
-from opentelemetry import context as context_api
-from opentelemetry import trace
 from opentelemetry.trace import (
     Span,
     SpanContext,
@@ -15,9 +13,13 @@ from opentelemetry.trace import (
     Status,
     StatusCode,
     TraceFlags,
+    TraceState,
 )
 
-from tailrace.tracing.bridge.recorder import ATTEMPT, UNKNOWN, Recorder
+from tailrace.model.ids import RunId, SpanId
+from tailrace.model.span import SpanLink
+from tailrace.tracing.bridge.recorder import ATTEMPT, UNKNOWN, Inner, Recorder
+from tailrace.tracing.links import LINKS, encode_links
 
 _FLAGS = TraceFlags(TraceFlags.SAMPLED)
 _KIND = "otel.span.kind"
@@ -33,15 +35,15 @@ class PlacedSpan(Span):
     Args:
         recorder: the attempt.
         number: of the span.
-        attributes: where attributes are put; None: the recorder takes them.
+        holder: takes its attributes.
     """
 
     def __init__(
-        self, recorder: Recorder, number: int = ATTEMPT, attributes: dict[str, Any] | None = None
+        self, recorder: Recorder, number: int = ATTEMPT, holder: Recorder | Inner | None = None
     ) -> None:
         self.recorder = recorder
         self.number = number
-        self._attributes = attributes
+        self._holder = holder or recorder
         self._context = span_context(recorder, recorder.id_of(number))
 
     def get_span_context(self) -> SpanContext:
@@ -54,10 +56,7 @@ class PlacedSpan(Span):
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Set an attribute."""
-        if self._attributes is None:
-            self.recorder.set_attribute(key, value)
-        else:
-            self._attributes[key] = value
+        self._holder.set_attribute(key, value)
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set attributes."""
@@ -81,7 +80,12 @@ class PlacedSpan(Span):
         self.add_event("exception", _told(exception, attributes, escaped=escaped), timestamp)
 
     def add_link(self, context: SpanContext, attributes: Any = None) -> None:
-        """Do nothing: what was opened otherwise has the links it was opened with."""
+        """Link it to a span."""
+        links = self._holder.links
+        if links is None:
+            links = self._holder.links = []
+        links.append(link_to(context, attributes))
+        self._holder.set_attribute(LINKS, encode_links(links))
 
     def update_name(self, name: str) -> None:
         """Do nothing: what was opened otherwise keeps its name."""
@@ -97,10 +101,12 @@ class RecordedSpan(PlacedSpan):
     """A span that a task opened with the API."""
 
     def __init__(
-        self, recorder: Recorder, number: int, attributes: dict[str, Any], ids: SpanContext
+        self, recorder: Recorder, number: int, ids: SpanContext, links: list[SpanLink]
     ) -> None:
-        super().__init__(recorder, number, attributes)
-        self._given = attributes
+        self.recorder = recorder
+        self._links = links
+        self.number = number
+        self._given: dict[str, Any] = {}
         self._context = ids
         self._has_ended = False
         self._status = StatusCode.UNSET
@@ -110,6 +116,15 @@ class RecordedSpan(PlacedSpan):
     def is_recording(self) -> bool:
         """Tell whether it is open."""
         return not self._has_ended
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Set an attribute."""
+        self._given[key] = value
+
+    def add_link(self, context: SpanContext, attributes: Any = None) -> None:
+        """Link it to a span."""
+        self._links.append(link_to(context, attributes))
+        self._given[LINKS] = encode_links(self._links)
 
     def update_name(self, name: str) -> None:
         """Keep the later name as an attribute: the span has been written down by its first one."""
@@ -153,7 +168,28 @@ class RecordedSpan(PlacedSpan):
 
 def span_context(recorder: Recorder, span_id: int) -> SpanContext:
     """Return the ids of a span of the attempt."""
-    return SpanContext(recorder.trace_id, span_id, is_remote=False, trace_flags=_FLAGS)
+    state = recorder.trace_state
+    return SpanContext(recorder.trace_id, span_id, False, _FLAGS, _parsed(state) if state else None)  # noqa: FBT003 - its signature
+
+
+@lru_cache(64)
+def _parsed(state: str) -> TraceState:
+    return TraceState.from_header([state])
+
+
+def link_to(context: SpanContext, attributes: Mapping[str, Any] | None) -> SpanLink:
+    """Return a link to a span."""
+    return SpanLink(
+        trace_id=RunId(format(context.trace_id, "032x")),
+        span_id=SpanId(format(context.span_id, "016x")),
+        attributes=dict(attributes or {}),
+        trace_state=context.trace_state.to_header(),
+    )
+
+
+def links_to(links: Iterable[Any] | None) -> list[SpanLink]:
+    """Return OpenTelemetry's links as ours."""
+    return [link_to(link.context, link.attributes) for link in links or ()]
 
 
 def place_of(span: Span) -> tuple[Recorder, int] | None:
@@ -177,12 +213,16 @@ def open_span(
     start_time: int | None,
     *,
     library: tuple[str, str | None],
+    links: Iterable[Any] | None = None,
 ) -> Span:
     """Open a span under another one of the attempt; ``library`` is a name and a version."""
     number, span_id = recorder.reserve()
     given = with_origin(dict(attributes or {}), kind, *library)
+    linked = links_to(links) if links else []
+    if linked:
+        given[LINKS] = encode_links(linked)
     recorder.open_span(number, parent, name, given, start_time)
-    return RecordedSpan(recorder, number, {}, span_context(recorder, span_id))
+    return RecordedSpan(recorder, number, span_context(recorder, span_id), linked)
 
 
 def with_origin(
@@ -196,23 +236,6 @@ def with_origin(
         if version:
             attributes[_LIBRARY_VERSION] = version
     return attributes
-
-
-@contextmanager
-def entered(recorder: Recorder, number: int, attributes: dict[str, Any]) -> Iterator[None]:
-    """Make a span that was opened otherwise the current one."""
-    place = trace.set_span_in_context(PlacedSpan(recorder, number, attributes))
-    token = context_api.attach(place)
-    try:
-        yield
-    finally:
-        context_api.detach(token)
-
-
-def innermost(recorder: Recorder) -> int:
-    """Return the number of the attempt's span that is current here."""
-    place = place_of(trace.get_current_span())
-    return ATTEMPT if place is None or place[0] is not recorder else place[1]
 
 
 def _told(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +13,23 @@ from tailrace.tracing.bridge.recorder import ATTEMPT, Recorder
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
+    from tailrace.tracing.bridge.install import AttemptContext
+
 _log = logging.getLogger(__name__)
 _API = "opentelemetry.trace"
 Current = Callable[[], Recorder | None]
 """Returns the attempt whose code is running here."""
 
 
-class _State:
+class BRIDGE:
+    """The bridge of this process."""
+
     currents: tuple[Current, ...] = ()
     """Who may know the attempt, the innermost engine first."""
-    spans: ModuleType | None = None
-    """``bridge.spans`` once the bridge stands."""
+    context: AttemptContext | None = None
+    """Once the bridge stands: the program uses OpenTelemetry's API."""
+    attached: Callable[[], Any] | None = None
+    """Gives the context that the program has attached; empty: none, so no span of its own."""
 
 
 def bridge_to(current: Current) -> None:
@@ -33,10 +38,10 @@ def bridge_to(current: Current) -> None:
     Of several who may know the attempt, the one that came last is asked first: a task in a child
     process may run a flow of its own.
     """
-    if current in _State.currents:
+    if current in BRIDGE.currents:
         return
-    is_first = not _State.currents
-    _State.currents = (current, *_State.currents)
+    is_first = not BRIDGE.currents
+    BRIDGE.currents = (current, *BRIDGE.currents)
     if not is_first:
         return
     if _API in sys.modules:
@@ -46,42 +51,27 @@ def bridge_to(current: Current) -> None:
 
 
 def _current() -> Recorder | None:
-    for current in _State.currents:
+    for current in BRIDGE.currents:
         found = current()
         if found is not None:
             return found
     return None
 
 
-def entered(
-    recorder: Recorder | None, number: int, attributes: dict[str, Any]
-) -> AbstractContextManager[Any]:
-    """Return the guard under which a span that a task opened otherwise is the current one."""
-    if _State.spans is None or recorder is None:
-        return nullcontext()
-    guard: AbstractContextManager[Any] = _State.spans.entered(recorder, number, attributes)
-    return guard
-
-
-def is_bridged() -> bool:
-    """Tell whether the program uses OpenTelemetry's API."""
-    return _State.spans is not None
-
-
 def innermost(recorder: Recorder) -> int:
     """Return the number of the attempt's span that is current here."""
-    if _State.spans is None:
-        return ATTEMPT
-    number: int = _State.spans.innermost(recorder)
-    return number
+    if BRIDGE.context is not None:
+        return BRIDGE.context.innermost(recorder)
+    inner = recorder.inner()
+    return ATTEMPT if inner is None else inner.number
 
 
 def _install(current: Current) -> None:
     try:
-        from tailrace.tracing.bridge import install, spans  # noqa: PLC0415 - imports OpenTelemetry
+        from tailrace.tracing.bridge import install  # noqa: PLC0415 - imports OpenTelemetry
 
-        install.install(current)
-        _State.spans = spans
+        context = install.install(current)
+        BRIDGE.context, BRIDGE.attached = context, context.attached
     except Exception as error:  # noqa: BLE001 - an API that is not as we know it costs no run
         _log.warning("spans of OpenTelemetry are not recorded: %r", error)
 

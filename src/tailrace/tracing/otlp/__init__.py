@@ -8,12 +8,20 @@ from tailrace.lazy import lazy_names
 
 if TYPE_CHECKING:
     from tailrace.tracing.otlp.chrome import chrome_trace
-    from tailrace.tracing.otlp.files import FileFormat, guess_format, read_spans, unpacked
+    from tailrace.tracing.otlp.files import (
+        Export,
+        FileFormat,
+        guess_format,
+        read_exports,
+        read_spans,
+        unpacked,
+    )
     from tailrace.tracing.otlp.jaeger import jaeger_trace
     from tailrace.tracing.otlp.refused import Problem, ReadReport
     from tailrace.tracing.otlp.write_json import encode_export
 
 _HOMES = {
+    "Export": "files",
     "FileFormat": "files",
     "Problem": "refused",
     "ReadReport": "refused",
@@ -21,11 +29,13 @@ _HOMES = {
     "encode_export": "write_json",
     "guess_format": "files",
     "jaeger_trace": "jaeger",
+    "read_exports": "files",
     "read_spans": "files",
     "unpacked": "files",
 }
 
 __all__ = [
+    "Export",
     "FileFormat",
     "Problem",
     "ReadReport",
@@ -33,6 +43,7 @@ __all__ = [
     "encode_export",
     "guess_format",
     "jaeger_trace",
+    "read_exports",
     "read_spans",
     "unpacked",
 ]

@@ -6,15 +6,18 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
+from functools import partial
 from typing import BinaryIO, cast
+
+from msgspec import Struct
 
 from tailrace.model.span import Span
 from tailrace.tracing.otlp.read_json import parse_export, spans_of
 from tailrace.tracing.otlp.read_proto import parse_proto, spans_of_proto
 from tailrace.tracing.otlp.refused import Broken, ReadReport
-from tailrace.tracing.otlp.typed_json import parse_typed, spans_of_typed
+from tailrace.tracing.otlp.typed_json import TypedGroup, parse_typed, spans_of_typed
 
 MAX_EXPORT = 256 << 20
 """Bytes of one export, unpacked."""
@@ -56,6 +59,30 @@ def guess_format(file: io.BufferedReader) -> FileFormat:
     return FileFormat.PROTO if start[0] in {0x00, 0x0A} else FileFormat.JSON
 
 
+class Export(Struct, frozen=True):
+    """One export of a file."""
+
+    line: int
+    """Where it stands, from 1; 0: it is all of the file."""
+    size: int
+    """Bytes of it; none of its texts is longer."""
+    typed: Sequence[TypedGroup] = ()
+    """Its groups, where it is JSON just as specified."""
+    others: Callable[[ReadReport], Iterator[Span]] | None = None
+    """Reads its spans where it is anything else."""
+
+    def spans(self, report: ReadReport) -> Iterator[Span]:
+        """Yield its spans; those that cannot be read are counted in the report."""
+        report.line = self.line
+        try:
+            if self.others is None:
+                yield from spans_of_typed(self.typed, report)
+            else:
+                yield from self.others(report)
+        except Broken as error:
+            report.note(self.line, str(error))
+
+
 def read_spans(file: io.BufferedReader, format_: FileFormat, report: ReadReport) -> Iterator[Span]:
     """Yield the spans of an unpacked file, in its order.
 
@@ -66,20 +93,33 @@ def read_spans(file: io.BufferedReader, format_: FileFormat, report: ReadReport)
         OSError: the file cannot be read.
         SettingsError: it holds protobuf, and the package for it is not installed (TR196).
     """
-    reader = _protobuf if format_ is FileFormat.PROTO else _json
+    for export in read_exports(file, format_, report):
+        yield from export.spans(report)
+
+
+def read_exports(
+    file: io.BufferedReader, format_: FileFormat, report: ReadReport, *, is_lines: bool = False
+) -> Iterator[Export]:
+    """Yield the exports of an unpacked file, in its order; the rest is as of ``read_spans``.
+
+    ``is_lines``: it is known to be JSON with an export on each line, as a part of a file may be.
+    """
+    reader = _protobuf if format_ is FileFormat.PROTO else partial(_json, is_lines=is_lines)
     try:
         yield from reader(file, report)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         report.note(0, f"the compressed file is damaged, what comes after is lost: {error}")
 
 
-def _json(file: io.BufferedReader, report: ReadReport) -> Iterator[Span]:
-    """Yield the spans of exports, one per line, or of one document of many lines.
+def _json(
+    file: io.BufferedReader, report: ReadReport, *, is_lines: bool = False
+) -> Iterator[Export]:
+    """Yield exports, one per line, or of one document of many lines.
 
     It is lines as soon as one of them is an export by itself.
     """
     head: list[bytes] = []
-    size, is_lines = 0, False
+    size = 0
     for number, line in enumerate(_lines(file), 1):
         if line is None:
             is_lines = _told(head, report)
@@ -89,14 +129,14 @@ def _json(file: io.BufferedReader, report: ReadReport) -> Iterator[Span]:
         found = None
         if is_lines or text[:1] in _OPENS:
             try:
-                found = _read(text, report)
+                found = _read(text, number)
             except Broken as error:
                 if is_lines:
                     report.note(number, str(error))
                     continue
         if found is not None:
             is_lines = is_lines or _told(head, report)
-            yield from _taken(found, number, report)
+            yield found
         elif not is_lines:
             head.append(line)
             size += len(line)
@@ -111,17 +151,17 @@ def _json(file: io.BufferedReader, report: ReadReport) -> Iterator[Span]:
 _OPENS = (b"{", b"[")
 
 
-def _read(text: bytes, report: ReadReport) -> Iterator[Span] | None:
-    """Return the spans of a text; None: it has none.
+def _read(text: bytes, line: int) -> Export | None:
+    """Return a text as an export; None: it has no spans.
 
     Raises:
         Broken: it is no export.
     """
     typed = parse_typed(text)
     if typed:
-        return spans_of_typed(typed, report)
+        return Export(line, len(text), typed)
     groups = parse_export(text) if text else []
-    return spans_of(groups, report) if groups else None
+    return Export(line, len(text), (), partial(spans_of, groups)) if groups else None
 
 
 def _lines(file: io.BufferedReader) -> Iterator[bytes | None]:
@@ -147,12 +187,12 @@ def _told(head: list[bytes], report: ReadReport) -> bool:
     return True
 
 
-def _document(head: list[bytes], report: ReadReport) -> Iterator[Span]:
+def _document(head: list[bytes], report: ReadReport) -> Iterator[Export]:
     body = b"".join(head)
     if not body.strip():
         return
     try:
-        found = _read(body, report)
+        found = _read(body, 0)
     except Broken:
         lines = [line for line in head if line.strip()]
         if len(lines) > 1 and all(line.lstrip()[:1] == b"{" for line in lines):
@@ -162,7 +202,7 @@ def _document(head: list[bytes], report: ReadReport) -> Iterator[Span]:
         report.note(1 + body[:position].count(b"\n"), reason)
         return
     if found is not None:
-        yield from _taken(found, 0, report)
+        yield found
 
 
 def _trouble(body: bytes) -> tuple[str, int]:
@@ -178,16 +218,8 @@ def _trouble(body: bytes) -> tuple[str, int]:
 _BYTE = re.compile(r"\(byte (\d+)\)")
 
 
-def _taken(spans: Iterator[Span], line: int, report: ReadReport) -> Iterator[Span]:
-    report.line = line
-    try:
-        yield from spans
-    except Broken as error:
-        report.note(line, str(error))
-
-
-def _protobuf(file: io.BufferedReader, report: ReadReport) -> Iterator[Span]:
-    """Yield the spans of one export, or of many, each behind its length in four bytes."""
+def _protobuf(file: io.BufferedReader, report: ReadReport) -> Iterator[Export]:
+    """Yield one export, or of many, each behind its length in four bytes."""
     if file.peek(1)[:1] != b"\0":
         body = file.read(MAX_EXPORT + 1)
         if len(body) > MAX_EXPORT:
@@ -209,10 +241,10 @@ def _protobuf(file: io.BufferedReader, report: ReadReport) -> Iterator[Span]:
         yield from _export(body, number, report)
 
 
-def _export(body: bytes, number: int, report: ReadReport) -> Iterator[Span]:
+def _export(body: bytes, number: int, report: ReadReport) -> Iterator[Export]:
     try:
         groups = parse_proto(body)
     except Broken as error:
         report.note(number, str(error))
         return
-    yield from _taken(spans_of_proto(groups, report), number, report)
+    yield Export(number, len(body), (), partial(spans_of_proto, groups))

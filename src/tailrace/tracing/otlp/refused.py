@@ -40,6 +40,17 @@ class ReadReport(Struct):
         if known and self.line:
             self.first.setdefault(reason, self.line)
 
+    def add(self, other: ReadReport, lines: int) -> None:
+        """Count what another report of the same file has, which began after so many lines."""
+        self.spans += other.spans
+        self.broken += other.broken
+        self.refused.update(other.refused)
+        for reason, line in other.first.items():
+            self.first.setdefault(reason, line + lines)
+        for one in other.problems[: MAX_PROBLEMS - len(self.problems)]:
+            line = one.line + lines if one.line else 0
+            self.problems.append(Problem(line=line, reason=one.reason))
+
     def note(self, line: int, reason: str) -> None:
         """Count a piece that could not be read; the first ones are kept."""
         self.broken += 1

@@ -64,7 +64,10 @@ def sdk_span(span: Span, resource: Resource) -> ReadableSpan:
         attributes=_attributes(span.attributes),
         events=[Event(one.name, _attributes(one.attributes), one.time_ns) for one in span.events],
         links=[
-            Link(_context(link.trace_id, link.span_id), _attributes(link.attributes))
+            Link(
+                _context(link.trace_id, link.span_id, link.trace_state),
+                _attributes(link.attributes),
+            )
             for link in span.links
         ],
         kind=_KINDS.get(span.kind.name, SpanKind.INTERNAL),

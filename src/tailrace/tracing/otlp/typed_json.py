@@ -19,7 +19,7 @@ from tailrace.tracing.otlp.refused import Broken, ReadReport
 from tailrace.tracing.otlp.values import attributes_of, value_of
 
 _FOREIGN = SpanType.FOREIGN
-_SURE = 19
+SURE = 19
 """Numbers of fewer digits have at most 64 bits."""
 _DIGITS, _LAST = 19, "9"
 """Digits of the nanoseconds of any time from 2001 to 2255."""
@@ -49,7 +49,9 @@ class _Status(_Strict):
     message: str = ""
 
 
-class _Event(_Strict):
+class TypedEvent(_Strict):
+    """An event."""
+
     time_unix_nano: str
     name: str = ""
     attributes: Sequence[_Pair] = ()
@@ -65,7 +67,9 @@ class _Link(_Strict):
     flags: int = 0
 
 
-class _Span(_Strict):
+class TypedSpan(_Strict):
+    """A span as it is written."""
+
     trace_id: str
     span_id: str
     start_time_unix_nano: str
@@ -75,7 +79,7 @@ class _Span(_Strict):
     name: str = ""
     kind: int = 0
     attributes: Sequence[_Pair] = ()
-    events: Sequence[_Event] = ()
+    events: Sequence[TypedEvent] = ()
     links: Sequence[_Link] = ()
     status: _Status | None = None
     flags: int = 0
@@ -86,7 +90,7 @@ class _Span(_Strict):
 
 class _ScopeSpans(_Strict):
     scope: dict[str, Any] | None = None
-    spans: Sequence[_Span] = ()
+    spans: Sequence[TypedSpan] = ()
     schema_url: str = ""
 
 
@@ -117,7 +121,7 @@ def parse_typed(text: bytes | str) -> list[TypedGroup] | None:
     return groups if are_usual else None
 
 
-def _is_usual(span: _Span) -> bool:
+def _is_usual(span: TypedSpan) -> bool:
     return (
         _is_time(span.start_time_unix_nano)
         and _is_time(span.end_time_unix_nano)
@@ -139,10 +143,10 @@ def spans_of_typed(groups: Sequence[TypedGroup], report: ReadReport) -> Iterator
     for group in groups:
         resource = attributes_of((group.resource or {}).get("attributes"))
         for scoped in group.scope_spans:
-            scope = _scope(scoped.scope)
+            scope = scope_of_typed(scoped.scope)
             for raw in scoped.spans:
                 try:
-                    span = _span(raw, resource, scope)
+                    span = span_of_typed(raw, resource, scope)
                 except Broken as error:
                     report.refuse(str(error))
                     continue
@@ -150,7 +154,12 @@ def spans_of_typed(groups: Sequence[TypedGroup], report: ReadReport) -> Iterator
                 yield span
 
 
-def _scope(raw: Mapping[str, Any] | None) -> InstrumentationScope:
+def scope_of_typed(raw: Mapping[str, Any] | None) -> InstrumentationScope:
+    """Return a scope.
+
+    Raises:
+        Broken: it cannot be read.
+    """
     if not raw:
         return NO_SCOPE
     name, version = raw.get("name") or "", raw.get("version") or ""
@@ -161,7 +170,12 @@ def _scope(raw: Mapping[str, Any] | None) -> InstrumentationScope:
     )
 
 
-def _span(raw: _Span, resource: Mapping[str, Any], scope: InstrumentationScope) -> Span:
+def span_of_typed(raw: TypedSpan, resource: Mapping[str, Any], scope: InstrumentationScope) -> Span:
+    """Return one span.
+
+    Raises:
+        Broken: it cannot be read.
+    """
     status = raw.status
     kind, code = raw.kind, 0 if status is None else status.code
     parent = raw.parent_span_id
@@ -176,7 +190,7 @@ def _span(raw: _Span, resource: Mapping[str, Any], scope: InstrumentationScope) 
         kind=KINDS[kind] if 0 <= kind < len(KINDS) else KINDS[0],
         status=STATUSES[code] if 0 <= code < len(STATUSES) else STATUSES[0],
         message="" if status is None else status.message,
-        attributes=_attributes(raw.attributes),
+        attributes=typed_attributes(raw.attributes),
         events=[_event(one) for one in raw.events] if raw.events else [],
         links=[_link(one) for one in raw.links] if raw.links else [],
         dropped_events=raw.dropped_events_count,
@@ -186,9 +200,9 @@ def _span(raw: _Span, resource: Mapping[str, Any], scope: InstrumentationScope) 
     )
 
 
-def _event(raw: _Event) -> SpanEvent:
+def _event(raw: TypedEvent) -> SpanEvent:
     return SpanEvent(
-        time_ns=int(raw.time_unix_nano), name=raw.name, attributes=_attributes(raw.attributes)
+        time_ns=int(raw.time_unix_nano), name=raw.name, attributes=typed_attributes(raw.attributes)
     )
 
 
@@ -196,12 +210,13 @@ def _link(raw: _Link) -> SpanLink:
     return SpanLink(
         trace_id=RunId(trace_id_of(raw.trace_id)),
         span_id=SpanId(span_id_of(raw.span_id)),
-        attributes=_attributes(raw.attributes),
+        attributes=typed_attributes(raw.attributes),
         trace_state=raw.trace_state,
     )
 
 
-def _attributes(pairs: Sequence[_Pair]) -> dict[str, Any]:
+def typed_attributes(pairs: Sequence[_Pair]) -> dict[str, Any]:
+    """Return attributes by key; of a key that is there twice the last one counts."""
     found: dict[str, Any] = {}
     for pair in pairs:
         value = pair.value
@@ -217,7 +232,7 @@ def _attributes(pairs: Sequence[_Pair]) -> dict[str, Any]:
 def _other(value: _Value) -> Any:
     """Return a value that is no text."""
     number = value.int_value
-    if number.__class__ is str and len(number) < _SURE and number.isdecimal():
+    if number.__class__ is str and len(number) < SURE and number.isdecimal():
         return int(number)
     if number is None:
         if value.double_value.__class__ is float:

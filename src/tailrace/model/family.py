@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tailrace.model.span import Span
 
 
 def find_parents(
@@ -12,7 +16,8 @@ def find_parents(
 
     Two spans may share an id, as a client and its server did in Zipkin: the parent of a server is
     then the client, of others the server. Where that does not decide, or three spans share it,
-    the child is an orphan. A cycle is cut at its first span, which becomes an orphan.
+    the child is an orphan. A cycle is cut at its first span, which becomes an orphan. Whatever
+    shows or searches a trace asks here.
 
     Args:
         span_ids: of the trace's spans, in their order in the block.
@@ -39,6 +44,13 @@ def find_parents(
     if first:
         parents = [parent + first if parent >= 0 else -1 for parent in parents]
     return parents, orphans
+
+
+def parents_of(spans: Sequence[Span]) -> list[int]:
+    """Return for each span of a trace the number of its parent, or -1."""
+    span_ids = [span.span_id for span in spans]
+    parent_ids = [span.parent_id or "" for span in spans]
+    return find_parents(span_ids, parent_ids, [span.kind.value for span in spans])[0]
 
 
 def _choose(number: int, candidates: list[int], kinds: Sequence[str]) -> int:

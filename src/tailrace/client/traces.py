@@ -1,0 +1,232 @@
+"""Traces of a server, asked for as those of a store are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+from msgspec import Struct, field
+
+from tailrace.client.calls import Call, Pairs
+from tailrace.model.ids import RunId, SpanId
+from tailrace.model.search import MetricsResult, SearchResult
+from tailrace.model.span import Folded, RunSummary, Span, Trace
+
+if TYPE_CHECKING:
+    from tailrace.client.sync import Client
+    from tailrace.traceql import CheckedQuery
+    from tailrace.traceql.budget import Budget
+
+_DIGITS = 32
+_AT_ONCE = 100
+"""Ids in one request."""
+_MOST = 500
+_SECONDS = 60.0
+
+
+class _Runs(Struct):
+    items: list[RunSummary]
+
+
+class _Shown(Struct):
+    run: RunSummary
+    spans: list[Span]
+    folded: dict[SpanId, list[Folded]] = field(default_factory=dict)
+    resumed_by: RunId | None = None
+
+
+class RemoteTraces:
+    """Runs and traces of a server; see ``SqliteTraceReader`` for what the methods give.
+
+    Raises:
+        TransportError: the server does not answer.
+        NotAllowed: the key is missing, wrong, or may not.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._later: dict[str, RunId | None] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def runs(
+        self,
+        *,
+        limit: int = 50,
+        status: str | None = None,
+        flow: str | None = None,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        foreign: bool = False,
+    ) -> list[RunSummary]:
+        """Return runs, newest first, at most 500."""
+        query = pairs(
+            limit=min(limit, _MOST),
+            status=status,
+            flow=flow,
+            since_ns=since_ns,
+            until_ns=until_ns,
+            runs_only=None if foreign else "true",
+        )
+        return self._client.send(_list("/api/traces", query)).items
+
+    def runs_of(self, trace_ids: Iterable[str]) -> Iterator[RunSummary]:
+        """Yield runs and traces by their ids, in that order, without those that are gone."""
+        ids = [*trace_ids]
+        for first in range(0, len(ids), _AT_ONCE):
+            query = tuple(("run_id", one) for one in ids[first : first + _AT_ONCE])
+            yield from self._client.send(_list("/api/traces", query)).items
+
+    def run(self, run_id: str) -> RunSummary:
+        """Return a run as it stands.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return self.trace(run_id, events=False, siblings=1).run
+
+    def resolve(self, prefix: str) -> RunId:
+        """Return the one id with this prefix; ``@last`` and ``@last-failed`` are known too.
+
+        Raises:
+            NotFound: none, or more than one, matches.
+        """
+        if len(prefix) == _DIGITS:
+            return RunId(prefix.lower())
+        return self.run(prefix).run_id
+
+    def trace(self, run_id: str, *, events: bool = True, siblings: int | None = None) -> Trace:
+        """Return a trace, or a part of a large one.
+
+        Raises:
+            NotFound: there is none.
+        """
+        call: Call[_Shown] = Call(
+            method="GET",
+            path=_path(run_id),
+            shape=_Shown,
+            query=pairs(events=str(events).lower(), siblings=siblings),
+        )
+        found = self._client.send(call)
+        self._later[found.run.run_id] = found.resumed_by
+        return Trace(run=found.run, spans=found.spans, folded=found.folded)
+
+    def gone_on_by(self, run_id: str) -> RunId | None:
+        """Return the newest run that went on with this one; None: nobody has."""
+        if run_id not in self._later:
+            self.run(run_id)
+        return self._later.get(run_id)
+
+    def lineage(self, run_id: str) -> list[RunSummary]:
+        """Return the chain of resumes and redrives that a run is part of, oldest first.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        return self._client.send(_list(f"{_path(run_id)}/lineage", ())).items
+
+
+class RemoteSearch:
+    """TraceQL over the traces of a server; see ``SqliteSearch`` for what the methods give.
+
+    Raises:
+        TransportError: the server does not answer.
+        NotAllowed: the key is missing, wrong, or may not.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def search(
+        self,
+        query: CheckedQuery,
+        *,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+        limit: int = 50,
+        spans_per_set: int = 3,
+        flow: str | None = None,
+        status: str | None = None,
+        budget: Budget | None = None,
+    ) -> SearchResult:
+        """Return the newest traces that match, at most 500."""
+        call: Call[SearchResult] = Call(
+            method="GET",
+            path="/api/search",
+            shape=SearchResult,
+            query=pairs(
+                q=_text(query),
+                since_ns=since_ns,
+                until_ns=until_ns,
+                limit=min(limit, _MOST),
+                spans_per_set=spans_per_set,
+                flow=flow,
+                status=status,
+                seconds=None if budget is None else min(budget.seconds, _SECONDS),
+            ),
+        )
+        return self._client.send(call)
+
+    def metrics(
+        self,
+        query: CheckedQuery,
+        *,
+        since_ns: int,
+        until_ns: int,
+        step_ns: int | None = None,
+        exemplars: int = 0,
+        instant: bool = False,
+    ) -> MetricsResult:
+        """Return series over time."""
+        call: Call[MetricsResult] = Call(
+            method="GET",
+            path="/api/metrics/query_range",
+            shape=MetricsResult,
+            query=pairs(
+                q=_text(query),
+                since_ns=since_ns,
+                until_ns=until_ns,
+                step_ns=step_ns,
+                exemplars=exemplars,
+                instant=str(instant).lower(),
+            ),
+        )
+        return self._client.send(call)
+
+
+def pairs(**given: Any) -> Pairs:
+    """Return a query string's parts; None and empty texts are left out."""
+    return tuple((name, str(value)) for name, value in given.items() if value not in {None, ""})
+
+
+def _text(query: CheckedQuery) -> str:
+    from tailrace.traceql import render  # noqa: PLC0415 - lists need none
+
+    return render(query.source)
+
+
+def _list(path: str, query: Pairs) -> Call[_Runs]:
+    return Call(method="GET", path=path, shape=_Runs, query=query)
+
+
+def _path(run_id: str) -> str:
+    return f"/api/traces/{quote(run_id, safe='')}"

@@ -1,0 +1,52 @@
+"""Columns turned round: which value each span has, instead of which spans each value."""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Sequence
+from itertools import chain, repeat
+from operator import setitem, sub
+from weakref import WeakKeyDictionary
+
+from tailrace.traceql.block import Block, Values
+
+_BYTE, _SHORT = 1 << 8, 1 << 16
+
+Codes = Sequence[int]
+"""For each span the number of its value in a column, from 1; 0: it has none."""
+_CODES: WeakKeyDictionary[Block, dict[int, tuple[Values, Codes | None]]] = WeakKeyDictionary()
+"""Of blocks that live on, for the next query: columns turned round, by the identity of each; None:
+a column that was asked for once, when that was not worth while."""
+
+
+def codes_of(block: Block, values: Values) -> Codes:
+    """Return for each span the number of its value.
+
+    Args:
+        block: has the column.
+        values: of spans, none of them in arrays.
+    """
+    known = _CODES.setdefault(block, {})
+    found = known.get(id(values))
+    if found is not None and found[0] is values and found[1] is not None:
+        return found[1]
+    count, size = len(values.values), block.size
+    codes: bytearray | array[int] = bytearray(size)
+    if count >= _BYTE:
+        codes = array("H" if count < _SHORT else "I", [0]) * size
+    lengths = map(sub, values.offsets[1:], values.offsets)
+    numbers = chain.from_iterable(map(repeat, range(1, count + 1), lengths))
+    deque(map(setitem, repeat(codes), values.rows, numbers), maxlen=0)
+    known[id(values)] = values, codes
+    return codes
+
+
+def codes_if_again(block: Block, values: Values) -> Codes | None:
+    """Return the same where the column was asked for before; else None, which is quicker once."""
+    known = _CODES.setdefault(block, {})
+    found = known.get(id(values))
+    if found is not None and found[0] is values:
+        return codes_of(block, values)
+    known[id(values)] = values, None
+    return None
