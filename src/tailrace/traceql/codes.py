@@ -15,9 +15,11 @@ _BYTE, _SHORT = 1 << 8, 1 << 16
 
 Codes = Sequence[int]
 """For each span the number of its value in a column, from 1; 0: it has none."""
-_CODES: WeakKeyDictionary[Block, dict[int, tuple[Values, Codes | None]]] = WeakKeyDictionary()
-"""Of blocks that live on, for the next query: columns turned round, by the identity of each; None:
-a column that was asked for once, when that was not worth while."""
+_CODES: WeakKeyDictionary[Block, dict[int, tuple[Values, bytearray | array[int]]]]
+_CODES = WeakKeyDictionary()
+"""Of blocks that live on, for the next query: columns turned round, by the identity of each."""
+_PRESENT: WeakKeyDictionary[Block, dict[int, tuple[Values, bytearray]]] = WeakKeyDictionary()
+"""Likewise: which spans have any value."""
 
 
 def codes_of(block: Block, values: Values) -> Codes:
@@ -29,7 +31,7 @@ def codes_of(block: Block, values: Values) -> Codes:
     """
     known = _CODES.setdefault(block, {})
     found = known.get(id(values))
-    if found is not None and found[0] is values and found[1] is not None:
+    if found is not None and found[0] is values:
         return found[1]
     count, size = len(values.values), block.size
     codes: bytearray | array[int] = bytearray(size)
@@ -42,11 +44,24 @@ def codes_of(block: Block, values: Values) -> Codes:
     return codes
 
 
-def codes_if_again(block: Block, values: Values) -> Codes | None:
-    """Return the same where the column was asked for before; else None, which is quicker once."""
-    known = _CODES.setdefault(block, {})
+def present(block: Block, values: Values) -> bytearray:
+    """Return for each span 1 where it has a value that is not NaN, else 0; not to be changed.
+
+    Args:
+        block: has the column.
+        values: of spans.
+    """
+    known = _PRESENT.setdefault(block, {})
     found = known.get(id(values))
     if found is not None and found[0] is values:
-        return codes_of(block, values)
-    known[id(values)] = values, None
-    return None
+        return found[1]
+    marks = bytearray(block.size)
+    deque(map(setitem, repeat(marks), values.rows, repeat(1)), maxlen=0)
+    known[id(values)] = values, marks
+    return marks
+
+
+def weight_of(block: Block) -> int:
+    """Return how many bytes are kept for the next query about a block."""
+    codes = sum(len(memoryview(found).cast("B")) for _, found in _CODES.get(block, {}).values())
+    return codes + block.size * len(_PRESENT.get(block, {}))

@@ -11,7 +11,7 @@ from typing import Any
 from tailrace.model.family import find_parents
 from tailrace.model.span import Span, SpanEvent, SpanLink
 from tailrace.model.states import SpanStatus, SpanType
-from tailrace.traceql.block import Block, Owner, TraceHead, Values
+from tailrace.traceql.block import Block, OfTraces, Owner, TraceHead, Values, of_heads
 from tailrace.traceql.column_builder import ColumnBuilder
 from tailrace.traceql.tree import IntrinsicName, Type
 
@@ -68,6 +68,9 @@ class _MemoryBlock:
     @cached_property
     def heads(self) -> Sequence[TraceHead]:
         return [self._head(trace) for trace in self._traces]
+
+    def of_traces(self, name: IntrinsicName) -> OfTraces:
+        return of_heads(self.heads, name)
 
     def _head(self, trace: list[Span]) -> TraceHead:
         root = next((span for span in trace if not span.parent_id), None)
@@ -150,6 +153,9 @@ class _MemoryBlock:
                         builder.add(row, attributes[name])
             known = self._columns[owner, name] = builder.finish()
         return known
+
+    def shared(self, owner: Owner) -> None:  # noqa: ARG002 - as the protocol has it
+        return None
 
     def names(self, owner: Owner) -> Sequence[str]:
         if owner is Owner.INTRINSIC:

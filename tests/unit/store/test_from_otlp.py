@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import zlib
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import (
+    AnyValue,
+    ArrayValue,
+    InstrumentationScope,
+    KeyValue,
+    KeyValueList,
+)
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
 from effort import times
 from tailrace.store.foreign.convert import Converter, Intern, Traces
@@ -88,10 +100,8 @@ lines = st.lists(
 
 
 def converter() -> Converter:
-    numbers: dict[str, int] = {}
-
     def number(body: str) -> int:
-        return numbers.setdefault(body, len(numbers) + 1)
+        return zlib.crc32(body.encode())
 
     return Converter(Intern(number, number), LIMITS)
 
@@ -112,10 +122,83 @@ def test_exports_become_what_their_spans_become(some: list[str]) -> None:
     assert report == slow
 
 
-def _direct(body: bytes) -> tuple[tuple[Traces, Intake], ReadReport]:
+def _direct(
+    body: bytes, form: FileFormat = FileFormat.JSON
+) -> tuple[tuple[Traces, Intake], ReadReport]:
     report, made, into = ReadReport(), converter(), Traces()
     reader = ExportReader(made, report)
     file = unpacked(io.BytesIO(body))
-    count = sum(reader.read(one, into) for one in read_exports(file, FileFormat.JSON, report))
+    count = sum(reader.read(one, into) for one in read_exports(file, form, report))
     assert count == sum(map(len, into.values()))
     return (into, made.tally), report
+
+
+proto_times = st.sampled_from(
+    [1544712660000000000, 1544712661000000000, 0, 5, 9 * 10**18, 2**63, 2**64 - 1]
+    + [1544712660000000000] * 5
+)
+proto_values = st.sampled_from(
+    [
+        AnyValue(string_value="a"), AnyValue(string_value=""), AnyValue(string_value="b" * 2_001),
+        AnyValue(int_value=7), AnyValue(int_value=0), AnyValue(int_value=-(2**63)), AnyValue(),
+        AnyValue(double_value=1.5), AnyValue(double_value=0.0), AnyValue(double_value=-math.inf),
+        AnyValue(bool_value=True), AnyValue(bool_value=False), AnyValue(bytes_value=b"a"),
+        AnyValue(array_value=ArrayValue(values=[AnyValue(int_value=1), AnyValue(int_value=2)])),
+        AnyValue(kvlist_value=KeyValueList(values=[KeyValue(key="k")])),
+    ]
+)  # fmt: skip
+proto_pairs = st.lists(
+    st.builds(KeyValue, key=st.sampled_from(["a", "b", "c", "d", ""]), value=proto_values),
+    max_size=5,
+)
+proto_spans = st.builds(
+    Span,
+    trace_id=st.sampled_from([bytes(16), b"\1" * 16, b"\2" * 16, b"ab"]),
+    span_id=st.sampled_from([b"\3" * 8, b"\4" * 8, b"\5" * 8, bytes(8), b"a"]),
+    parent_span_id=st.sampled_from([b"", bytes(8), b"\3" * 8, b"a", bytes(3)]),
+    name=st.sampled_from(["GET", ""]),
+    kind=st.sampled_from([0, 1, 5]),
+    status=st.builds(Status, code=st.sampled_from([0, 1, 2]), message=st.sampled_from(["", "no"])),
+    start_time_unix_nano=proto_times,
+    end_time_unix_nano=proto_times,
+    attributes=proto_pairs,
+    events=st.lists(
+        st.builds(
+            Span.Event, time_unix_nano=proto_times, name=st.just("e"), attributes=proto_pairs
+        ),
+        max_size=3,
+    ),
+    links=st.lists(
+        st.builds(Span.Link, trace_id=st.just(b"\1" * 16), span_id=st.just(b"\3" * 8)), max_size=2
+    ),
+    trace_state=st.sampled_from(["", "a=b"]),
+    dropped_events_count=st.integers(0, 3),
+)
+proto_groups = st.builds(
+    lambda resource, scope, some: ResourceSpans(
+        resource=Resource(attributes=resource), scope_spans=[ScopeSpans(scope=scope, spans=some)]
+    ),
+    st.lists(
+        st.builds(
+            KeyValue, key=st.sampled_from("ab"), value=st.just(AnyValue(string_value="shop"))
+        ),
+        max_size=2,
+    ),
+    st.builds(InstrumentationScope, name=st.sampled_from(["", "lib"])),
+    st.lists(proto_spans, max_size=4),
+)
+
+
+@given(st.lists(st.lists(proto_groups, max_size=2), max_size=3))
+@settings(max_examples=times(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_exports_in_protobuf_become_what_their_spans_become(
+    some: list[list[ResourceSpans]],
+) -> None:
+    bodies = [ExportTraceServiceRequest(resource_spans=one).SerializeToString() for one in some]
+    body = b"".join(len(one).to_bytes(4, "big") + one for one in bodies)
+    direct, report = _direct(body, FileFormat.PROTO)
+    slow, expected = ReadReport(), converter()
+    file = unpacked(io.BytesIO(body))
+    assert direct[0] == expected.convert(read_spans(file, FileFormat.PROTO, slow))
+    assert direct[1] == expected.tally
+    assert report == slow

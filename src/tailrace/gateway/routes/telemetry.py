@@ -19,7 +19,10 @@ from tailrace.gateway.routes.asked import caller_of, gateway_of
 from tailrace.gateway.service import Gateway
 from tailrace.gateway.shapes import PROBLEMS
 from tailrace.jetstream.objects import REFERENCE
-from tailrace.tracing.otlp import FileFormat, ReadReport, read_spans, unpacked
+from tailrace.store.foreign.convert import Converter, Intern
+from tailrace.store.foreign.from_otlp import ExportReader
+from tailrace.store.foreign.intake import DEFAULT_LIMITS
+from tailrace.tracing.otlp import FileFormat, ReadReport, read_exports, unpacked
 
 router = APIRouter(tags=["traces"], responses=PROBLEMS)
 _PROTO, _JSON = "application/x-protobuf", "application/json"
@@ -84,17 +87,22 @@ def _read(body: bytes, form: FileFormat, encoding: str, most: int) -> tuple[byte
     plain = _unpacked(body, encoding, most)
     report = ReadReport()
     reader = unpacked(io.BytesIO(plain))
+    taking = ExportReader(Converter(Intern(_no_row, _no_row), DEFAULT_LIMITS), report)
     try:
-        count = len(list(read_spans(reader, form, report)))
+        for export in read_exports(reader, form, report):
+            taking.read(export, {})
     except SettingsError as error:
         raise Problem(
             415, "unsupported media type", code=error.code, message=error.message, hint=error.hint
         ) from error
     except RecursionError:
         report.note(1, "it is nested too deeply")
-        count = 0
-    report.spans = count
+        report.spans = 0
     return plain, report
+
+
+def _no_row(_: str) -> int:
+    return 0
 
 
 def _unpacked(body: bytes, encoding: str, most: int) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +16,9 @@ from tailrace.model.decision import GroupDecision
 from tailrace.model.span import Span
 from tailrace.store.decisions import put_decisions
 from tailrace.store.foreign import ForeignWriter, Intake
+from tailrace.store.foreign.convert import Traces
+from tailrace.store.foreign.from_otlp import ExportReader
+from tailrace.store.foreign.writer import CHUNK
 from tailrace.store.liveness import REMOTE
 from tailrace.store.remote.claim import Claim
 from tailrace.store.remote.journals import Journals
@@ -33,6 +37,7 @@ from tailrace.store.remote.wipe import wipe
 from tailrace.store.sqlite import SqliteStore, shared_store
 from tailrace.store.tenants import claim, drop_strangers
 from tailrace.store.writer import Writer
+from tailrace.tracing.otlp import Export, ReadReport
 
 T = TypeVar("T")
 _TERMINAL = msgspec.json.encode(sorted(TERMINAL)).decode()
@@ -253,6 +258,36 @@ class RemoteWriter:
             others = self._write(lambda *_: claim(self._store.writer.db, tenant, ids, joins=joins))
             spans = [span for span in spans if span.trace_id not in others]
         return self._foreign.write(spans)
+
+    def take_exports(
+        self, exports: Iterable[Export], *, tenant: str = "", joins: bool = True
+    ) -> Intake:
+        """Take in exports as ``take_spans`` does their spans, only twice as fast.
+
+        Args:
+            exports: as ``read_exports`` yields them; what of them cannot be read is left out.
+            tenant: as of ``take_spans``.
+            joins: likewise.
+        """
+        tally, rest = Intake(), iter(exports)
+        while True:
+            converter, traces, count = self._foreign.converter(), Traces(), 0
+            reader = ExportReader(converter, ReadReport())
+            while count < CHUNK and (export := next(rest, None)) is not None:
+                with suppress(RecursionError):  # it is nested too deeply
+                    count += reader.read(export, traces)
+            tally.add(converter.tally)
+            if not traces:
+                if count < CHUNK:
+                    return tally
+                continue
+            if tenant:
+                ids = set(traces)
+                for other in self._write(
+                    lambda *_, ids=ids: claim(self._store.writer.db, tenant, ids, joins=joins)
+                ):
+                    del traces[other]
+            tally.add(self._foreign.write_stored(traces))
 
     def drop_strangers(self) -> None:
         """Delete what was sent, before it was a run, under the id of another tenant's run."""

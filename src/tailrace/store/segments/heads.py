@@ -10,7 +10,8 @@ import msgspec
 
 from tailrace.store.segments.planes import numbers, pack, unpack
 from tailrace.store.segments.texts import PackedTexts, Texts, pack_texts
-from tailrace.traceql.block import TraceHead
+from tailrace.traceql.block import OfTraces, TraceHead
+from tailrace.traceql.tree import IntrinsicName
 
 _ID_SIZE = 16
 
@@ -91,6 +92,19 @@ class Heads(Sequence[TraceHead]):
 
     def __iter__(self) -> Iterator[TraceHead]:
         return map(self.__getitem__, range(len(self)))
+
+    def of_traces(self, name: IntrinsicName) -> OfTraces:
+        """Return an intrinsic of the trace for each of them."""
+        match name:
+            case IntrinsicName.TRACE_DURATION:
+                return self._durations
+            case IntrinsicName.ROOT_NAME:
+                return list(map(self._texts.__getitem__, self._root_names))
+            case IntrinsicName.ROOT_SERVICE_NAME:
+                return list(map(self._texts.__getitem__, self._root_services))
+            case _:
+                digits, width = self._ids.hex(), 2 * _ID_SIZE
+                return [digits[at : at + width] for at in range(0, len(digits), width)]
 
     def trace_id(self, number: int) -> str:
         """Return the id of one of them."""

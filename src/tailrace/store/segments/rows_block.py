@@ -25,7 +25,7 @@ from tailrace.store.segments.facts import (
 )
 from tailrace.store.segments.grouping import Piece, collect, grouped_values, values_of
 from tailrace.store.segments.shared import Shared
-from tailrace.traceql.block import Owner, TraceHead, Values
+from tailrace.traceql.block import OfTraces, Owner, TraceHead, Values, of_heads
 from tailrace.traceql.tree import IntrinsicName, Type
 
 STATUSES = (SpanStatus.UNSET.value, SpanStatus.OK.value, SpanStatus.ERROR.value)
@@ -95,6 +95,10 @@ class RowsBlock:
         return [
             self._head(trace, first) for trace, first in zip(self.traces, self.firsts, strict=True)
         ]
+
+    def of_traces(self, name: IntrinsicName) -> OfTraces:
+        """Return an intrinsic of the trace for each trace."""
+        return of_heads(self.heads, name)
 
     def _head(self, trace: TraceRows, first: int) -> TraceHead:
         spans = trace.spans
@@ -345,6 +349,12 @@ class RowsBlock:
                 return Type.STRING, self._links, lambda link: link.span_id.hex()
             case _:
                 return Type.STRING, (), str
+
+    def shared(self, owner: Owner) -> Shared | None:
+        """Return columns by body, of owners that have bodies."""
+        if owner is Owner.RESOURCE:
+            return self._resources
+        return self._scopes if owner is Owner.INSTRUMENTATION else None
 
     def names(self, owner: Owner) -> Sequence[str]:
         """Return the names of all columns of an owner."""

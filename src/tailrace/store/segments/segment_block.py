@@ -17,8 +17,8 @@ from tailrace.store.segments.frame import BLOCK, Part, unframed
 from tailrace.store.segments.heads import Heads
 from tailrace.store.segments.planes import unpack
 from tailrace.store.segments.shared import Shared
-from tailrace.traceql.block import Owner, Values
-from tailrace.traceql.tree import Type
+from tailrace.traceql.block import OfTraces, Owner, Values
+from tailrace.traceql.tree import IntrinsicName, Type
 
 BODY = """SELECT type, body FROM segment_column
 WHERE segment = ? AND owner = ? AND name = ? ORDER BY type"""
@@ -68,6 +68,10 @@ class SegmentBlock:
             return Heads(body, self._size)
         except (ValueError, msgspec.MsgspecError) as error:
             raise SegmentDamaged(self.segment, str(error)) from error
+
+    def of_traces(self, name: IntrinsicName) -> OfTraces:
+        """Return an intrinsic of the trace for each trace."""
+        return self.heads.of_traces(name)
 
     @property
     def firsts(self) -> array[int]:
@@ -161,6 +165,12 @@ class SegmentBlock:
             return self._scope_facts.column(name)
         rows = self.db.execute(BODY, (self.segment, owner.value, name)).fetchall()
         return [self._values(body, type_) for type_, body in rows]
+
+    def shared(self, owner: Owner) -> Shared | None:
+        """Return columns by body, of owners that have bodies."""
+        if owner is Owner.RESOURCE:
+            return self._resources
+        return self._scopes if owner is Owner.INSTRUMENTATION else None
 
     def names(self, owner: Owner) -> Sequence[str]:
         """Return the names of all columns of an owner."""

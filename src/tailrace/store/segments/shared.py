@@ -23,7 +23,8 @@ class Shared:
 
     def __init__(self, bodies: Values, read: Read) -> None:
         self._attributes = [read(str(body)) for body in bodies.values]
-        self._bodies = bodies
+        self.bodies = bodies
+        """The texts, with the spans of each."""
 
     def names(self) -> Sequence[str]:
         """Return all names, sorted."""
@@ -31,11 +32,15 @@ class Shared:
 
     def column(self, name: str) -> list[Values]:
         """Return the values of one name by type."""
+        return [self._spread(values) for values in self.by_body(name)]
+
+    def by_body(self, name: str) -> list[Values]:
+        """Return the same, with the numbers of bodies instead of spans."""
         having = [n for n, attributes in enumerate(self._attributes) if name in attributes]
         if not having:
             return []
         given = [self._attributes[number][name] for number in having]
-        return [self._spread(values) for values in sorted_values([(having, given)])]
+        return sorted_values([(having, given)])
 
     def _spread(self, values: Values) -> Values:
         """Replace each body by its spans."""
@@ -47,6 +52,6 @@ class Shared:
         return grouped_values(values.type, places, nan, is_array=values.array)
 
     def _spans(self, bodies: Sequence[int]) -> Sequence[int]:
-        known = self._bodies
+        known = self.bodies
         groups = [known.rows[known.offsets[n] : known.offsets[n + 1]] for n in bodies]
         return groups[0] if len(groups) == 1 else sorted(chain.from_iterable(groups))

@@ -19,6 +19,7 @@ from tailrace.store.segments.segment_block import SegmentBlock
 from tailrace.store.segments.spots import Spots
 from tailrace.store.segments.units import Unit, chunks, named_units, unsealed_units
 from tailrace.store.tenants import seen
+from tailrace.traceql.codes import weight_of
 
 if TYPE_CHECKING:
     from tailrace.store.segments.loading import TraceLoader
@@ -254,7 +255,9 @@ class Shelf:
 
     def _weight(self) -> int:
         loose = sum(block.size for block in self._loose.values() if block is not None)
-        return _ROW_WEIGHT * loose + sum(block.weight for block in self._sealed.values())
+        return _ROW_WEIGHT * loose + sum(
+            block.weight + weight_of(block) for block in self._sealed.values()
+        )
 
     def _forget(self) -> None:
         """Let go of the blocks that have not been used for the longest time."""

@@ -196,16 +196,7 @@ class Fields:
 
     def of_traces(self, name: IntrinsicName) -> list[Single]:
         """Return an intrinsic of the trace for each trace."""
-        heads = self.block.heads
-        match name:
-            case _N.TRACE_ID:
-                return [head.trace_id for head in heads]
-            case _N.TRACE_DURATION:
-                return [head.duration_ns for head in heads]
-            case _N.ROOT_NAME:
-                return [head.root_name for head in heads]
-            case _:
-                return [head.root_service for head in heads]
+        return list(self.block.of_traces(name))
 
 
 _DENSE: dict[IntrinsicName, Callable[[Fields], Sequence[Held]]] = {

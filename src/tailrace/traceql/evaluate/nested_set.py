@@ -77,10 +77,6 @@ class NestedSet:
             numbers[span] = 0
         return numbers
 
-    def is_root(self, span: int) -> bool:
-        """Return whether a span is a root that has a place."""
-        return self._block.parents[span] < 0 and span not in self.unplaced
-
     @cached_property
     def _numbers(self) -> tuple[Sequence[int], Sequence[int]]:
         """For each span its left number, and how many numbers are its own and those below it."""

@@ -181,14 +181,8 @@ class Columns:
         match field.name:
             case _N.DURATION:
                 return block.durations
-            case _N.TRACE_DURATION:
-                return _per_trace(block, [head.duration_ns for head in block.heads])
-            case _N.ROOT_NAME:
-                return _per_trace(block, [head.root_name for head in block.heads])
-            case _N.ROOT_SERVICE_NAME:
-                return _per_trace(block, [head.root_service for head in block.heads])
-            case _N.TRACE_ID:
-                return _per_trace(block, [head.trace_id for head in block.heads])
+            case _N.TRACE_DURATION | _N.ROOT_NAME | _N.ROOT_SERVICE_NAME | _N.TRACE_ID:
+                return _per_trace(block, block.of_traces(field.name))
             case _:
                 return None
 

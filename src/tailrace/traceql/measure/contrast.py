@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
-from weakref import WeakKeyDictionary
+from collections.abc import Mapping, Sequence
 
 from tailrace.model.search import Value
-from tailrace.traceql.block import Block, Owner, TraceHead, Values
+from tailrace.traceql.block import Block, Owner, Values
 from tailrace.traceql.checked import Chain, Contrast, Keep
 from tailrace.traceql.evaluate.fields import STORED
 from tailrace.traceql.measure.columns import Cell, boxed, expanded, unboxed
-from tailrace.traceql.measure.faced import Faced
+from tailrace.traceql.measure.faced import Faced, summed
 from tailrace.traceql.measure.lines import Line, Point
 from tailrace.traceql.measure.places import OUTSIDE, Counts, Places, Where
 from tailrace.traceql.measure.steps import Steps
 from tailrace.traceql.measure.view import View
 from tailrace.traceql.render import render_expression
-from tailrace.traceql.tree import Attribute, IntrinsicName, Scope, Type
+from tailrace.traceql.tree import Attribute, IntrinsicName, Scope
 
 META, ERROR, TOO_MANY = "__meta_type", "__meta_error", "__too_many_values__"
 SIDES = ("baseline", "selection")
@@ -35,10 +32,7 @@ _STORED = (
     _N.INSTRUMENTATION_VERSION,
 )  # fmt: skip
 """Compared besides attributes; an empty text is nothing to compare."""
-_OF_TRACE: dict[IntrinsicName, Callable[[TraceHead], str]] = {
-    _N.ROOT_NAME: lambda head: head.root_name,
-    _N.ROOT_SERVICE_NAME: lambda head: head.root_service,
-}
+_OF_TRACE = (_N.ROOT_NAME, _N.ROOT_SERVICE_NAME)
 EVENT_NAME = _N.EVENT_NAME.value
 _SCOPES = {
     Owner.SPAN: Scope.SPAN,
@@ -47,8 +41,6 @@ _SCOPES = {
     Owner.EVENT: Scope.EVENT,
     Owner.LINK: Scope.LINK,
 }
-_TRACES: WeakKeyDictionary[Block, Mapping[IntrinsicName, Values]] = WeakKeyDictionary()
-"""Of blocks that live on: what spans have of their traces, as columns."""
 
 
 class ContrastMeter:
@@ -80,19 +72,41 @@ class ContrastMeter:
         if places.is_empty:
             return
         for owner, scope in _SCOPES.items():
-            for name in block.names(owner):
-                self._add(render_expression(Attribute(scope, name)), block, owner, name, places)
+            names = block.names(owner)
+            sharing = block.shared(owner) if names else None
+            bodies = None if sharing is None else dict(places.of_each(sharing.bodies))
+            for name in names:
+                shown = render_expression(Attribute(scope, name))
+                if (
+                    sharing is None
+                    or bodies is None
+                    or not self._add_shared(shown, sharing.by_body(name), bodies)
+                ):
+                    self._add(shown, block, owner, name, places)
         self._add(EVENT_NAME, block, Owner.INTRINSIC, EVENT_NAME, places)
         for intrinsic in _STORED:
             self._add_stored(block, intrinsic, places)
-        for intrinsic, part in _of_traces(block).items():
-            self._add_texts(intrinsic, part, places)
+        for intrinsic in _OF_TRACE:
+            faced = self._faced(intrinsic.value)
+            for text, counts in places.of_traces(intrinsic):
+                if text:
+                    faced.add(text, counts)
 
     def _faced(self, name: str) -> Faced:
         found = self._all_faced.get(name)
         if found is None:
             found = self._all_faced[name] = Faced(MAX_VALUES)
         return found
+
+    def _add_shared(self, name: str, parts: Sequence[Values], bodies: Mapping[int, Counts]) -> bool:
+        """Count what spans share by its bodies, unless there are arrays or too many values."""
+        if any(part.array or len(part.values) > RARE_VALUES for part in parts):
+            return False
+        faced = self._faced(name)
+        for part in parts:
+            for value, low, high in zip(boxed(part), part.offsets, part.offsets[1:], strict=False):
+                faced.add(value, summed(bodies.get(body, {}) for body in part.rows[low:high]))
+        return True
 
     def _add_stored(self, block: Block, intrinsic: IntrinsicName, places: Places) -> None:
         absent, rest = STORED[intrinsic], dict(places.everywhere)
@@ -180,28 +194,3 @@ def _add_part(faced: Faced, part: Values, places: Places) -> None:
         return
     covers = len(part.rows) == len(places.where)
     faced.add_each(values, places.of_each(part), places.everywhere if covers else None)
-
-
-def _of_traces(block: Block) -> Mapping[IntrinsicName, Values]:
-    """Return what spans have of their traces as columns."""
-    known = _TRACES.get(block)
-    if known is None:
-        found: dict[IntrinsicName, defaultdict[str, list[range]]]
-        found = {intrinsic: defaultdict(list) for intrinsic in _OF_TRACE}
-        ends = [*block.firsts[1:], block.size]
-        for head, first, end in zip(block.heads, block.firsts, ends, strict=True):
-            spans = range(first, end)
-            for intrinsic, read in _OF_TRACE.items():
-                found[intrinsic][read(head)].append(spans)
-        known = {intrinsic: _of_ranges(ranges) for intrinsic, ranges in found.items()}
-        _TRACES[block] = known
-    return known
-
-
-def _of_ranges(ranges: Mapping[str, Sequence[range]]) -> Values:
-    values = sorted(ranges)
-    rows, offsets = array("I"), [0]
-    for value in values:
-        rows.extend(chain.from_iterable(ranges[value]))
-        offsets.append(len(rows))
-    return Values(type=Type.STRING, array=False, values=values, offsets=offsets, rows=rows)

@@ -78,6 +78,14 @@ class Faced:
         return [(cell, self._values[cell]) for cell in some[:most]], len(told)
 
 
+def summed(parts: Iterable[Mapping[Where, int]]) -> Counts:
+    """Return how many spans of all parts stand at each place."""
+    counts: Counts = {}
+    for part in parts:
+        _increase(counts, part)
+    return counts
+
+
 def _increase(counts: Counts, more: Mapping[Where, int]) -> None:
     for where, spans in more.items():
         counts[where] = counts.get(where, 0) + spans

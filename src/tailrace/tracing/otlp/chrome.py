@@ -16,7 +16,7 @@ import msgspec
 from tailrace.model.ids import SpanId
 from tailrace.model.span import Span
 from tailrace.model.states import SpanStatus, SpanType
-from tailrace.tracing.attributes import plain
+from tailrace.tracing.attributes import attribute, plain
 
 
 def chrome_trace(traces: Sequence[Sequence[Span]]) -> bytes:
@@ -76,7 +76,7 @@ def _events(spans: list[Span], process: int, start: int, end: int) -> Iterator[d
                 "tid": track,
                 "name": event.name,
                 "ts": (event.time_ns - start) / 1000,
-                "args": plain(event.attributes),
+                "args": _plain(event.attributes),
             }
     for track in range(1, tracks.count + 1):
         name = "main" if track == 1 else f"concurrent {track - 1}"
@@ -95,8 +95,15 @@ def _args(span: Span) -> dict[str, Any]:
         args["message"] = span.message
     if span.end_ns is None:
         args["open"] = True
-    cleaned: Mapping[str, Any] = plain(span.attributes)
-    return {**args, **cleaned}
+    return {**args, **_plain(span.attributes)}
+
+
+def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    cleaned: Mapping[str, Any] = plain(attributes)
+    return {
+        key: attribute(value) if isinstance(value, float | list) else value
+        for key, value in cleaned.items()
+    }
 
 
 class _Tracks:

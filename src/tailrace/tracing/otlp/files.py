@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from functools import partial
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from msgspec import Struct
 
@@ -68,6 +68,8 @@ class Export(Struct, frozen=True):
     """Bytes of it; none of its texts is longer."""
     typed: Sequence[TypedGroup] = ()
     """Its groups, where it is JSON just as specified."""
+    proto: Sequence[Any] = ()
+    """Its groups (``resource_spans``), where it is protobuf."""
     others: Callable[[ReadReport], Iterator[Span]] | None = None
     """Reads its spans where it is anything else."""
 
@@ -75,10 +77,12 @@ class Export(Struct, frozen=True):
         """Yield its spans; those that cannot be read are counted in the report."""
         report.line = self.line
         try:
-            if self.others is None:
-                yield from spans_of_typed(self.typed, report)
-            else:
+            if self.others is not None:
                 yield from self.others(report)
+            elif self.proto:
+                yield from spans_of_proto(self.proto, report)
+            else:
+                yield from spans_of_typed(self.typed, report)
         except Broken as error:
             report.note(self.line, str(error))
 
@@ -161,7 +165,7 @@ def _read(text: bytes, line: int) -> Export | None:
     if typed:
         return Export(line, len(text), typed)
     groups = parse_export(text) if text else []
-    return Export(line, len(text), (), partial(spans_of, groups)) if groups else None
+    return Export(line, len(text), others=partial(spans_of, groups)) if groups else None
 
 
 def _lines(file: io.BufferedReader) -> Iterator[bytes | None]:
@@ -247,4 +251,4 @@ def _export(body: bytes, number: int, report: ReadReport) -> Iterator[Export]:
     except Broken as error:
         report.note(number, str(error))
         return
-    yield Export(number, len(body), (), partial(spans_of_proto, groups))
+    yield Export(number, len(body), proto=groups)

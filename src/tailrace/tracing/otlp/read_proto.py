@@ -45,12 +45,12 @@ def parse_proto(body: bytes) -> Any:
 def spans_of_proto(groups: Iterable[Any], report: ReadReport) -> Iterator[Span]:
     """Yield the spans of some groups; those that cannot be read are counted in the report."""
     for group in groups:
-        resource = _attributes(group.resource.attributes)
+        resource = proto_attributes(group.resource.attributes)
         for scoped in group.scope_spans:
-            scope = _scope(scoped.scope)
+            scope = scope_of_proto(scoped.scope)
             for raw in scoped.spans:
                 try:
-                    span = _span(raw, resource, scope)
+                    span = span_of_proto(raw, resource, scope)
                 except Broken as error:
                     report.refuse(str(error))
                     continue
@@ -58,14 +58,20 @@ def spans_of_proto(groups: Iterable[Any], report: ReadReport) -> Iterator[Span]:
                 yield span
 
 
-def _scope(raw: Any) -> InstrumentationScope:
-    attributes = _attributes(raw.attributes)
+def scope_of_proto(raw: Any) -> InstrumentationScope:
+    """Return a scope."""
+    attributes = proto_attributes(raw.attributes)
     if not (raw.name or raw.version or attributes):
         return NO_SCOPE
     return InstrumentationScope(name=raw.name, version=raw.version, attributes=attributes)
 
 
-def _span(raw: Any, resource: Mapping[str, Any], scope: InstrumentationScope) -> Span:
+def span_of_proto(raw: Any, resource: Mapping[str, Any], scope: InstrumentationScope) -> Span:
+    """Return one span.
+
+    Raises:
+        Broken: it cannot be read.
+    """
     start, end = raw.start_time_unix_nano, raw.end_time_unix_nano
     if start > MAX_TIME or end > MAX_TIME:
         raise Broken("startTimeUnixNano is no number of nanoseconds since 1970")
@@ -84,12 +90,12 @@ def _span(raw: Any, resource: Mapping[str, Any], scope: InstrumentationScope) ->
         kind=KINDS[raw.kind] if 0 <= raw.kind < len(KINDS) else KINDS[0],
         status=STATUSES[status.code] if 0 <= status.code < len(STATUSES) else STATUSES[0],
         message=status.message,
-        attributes=_attributes(raw.attributes),
+        attributes=proto_attributes(raw.attributes),
         events=[
             SpanEvent(
                 time_ns=min(event.time_unix_nano, MAX_TIME),
                 name=event.name,
-                attributes=_attributes(event.attributes),
+                attributes=proto_attributes(event.attributes),
             )
             for event in raw.events
         ],
@@ -105,7 +111,7 @@ def _link(raw: Any) -> SpanLink:
     return SpanLink(
         trace_id=RunId(_id(raw.trace_id, 16, "the trace id of a link is not 16 bytes")),
         span_id=SpanId(_id(raw.span_id, 8, "the span id of a link is not 8 bytes")),
-        attributes=_attributes(raw.attributes),
+        attributes=proto_attributes(raw.attributes),
         trace_state=raw.trace_state,
     )
 
@@ -116,7 +122,8 @@ def _id(body: bytes, size: int, trouble: str) -> str:
     return body.hex()
 
 
-def _attributes(pairs: Iterable[Any], depth: int = 0) -> dict[str, Any]:
+def proto_attributes(pairs: Iterable[Any], depth: int = 0) -> dict[str, Any]:
+    """Return attributes by key; of a key that is there twice the last one counts."""
     found: dict[str, Any] = {}
     for pair in pairs:
         value = pair.value
@@ -135,5 +142,5 @@ def _value(value: Any, kind: str | None, depth: int) -> Any:
         items = value.array_value.values
         return [_value(item, item.WhichOneof("value"), depth + 1) for item in items]
     if kind == "kvlist_value":
-        return _attributes(value.kvlist_value.values, depth + 1)
+        return proto_attributes(value.kvlist_value.values, depth + 1)
     return getattr(value, kind)

@@ -1,6 +1,7 @@
 """Attribute values of OTLP's JSON as Python values, and back.
 
-A key-value list is a dict, bytes are bytes, an empty value is None.
+A key-value list is a dict, bytes are bytes, an empty value is None, an integer beyond 64 bits its
+digits.
 https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/common/v1/common.proto
 """
 
@@ -81,11 +82,9 @@ def _boolean(content: Any, _: int) -> bool:
     return bool(content)
 
 
-def _integer(content: Any, _: int) -> int:
+def _integer(content: Any, _: int) -> int | str:
     number = whole(content, "intValue")
-    if not _MIN_INT <= number <= _MAX_INT:
-        raise Broken(f"intValue has more than 64 bits: {_shown(content)}")
-    return number
+    return number if _MIN_INT <= number <= _MAX_INT else str(number)
 
 
 def whole(content: Any, field: str) -> int:
