@@ -5,17 +5,16 @@ Adapters: ``store`` (SQLite), ``testing`` (memory).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from tailrace.model import AnyRecord, Recalled, RunId, RunSummary, Span, Trace
-from tailrace.model.event import Event, EventCounts, EventFilter
-from tailrace.model.failure import FailureFilter, FailureGroup, FailureSnapshot
-from tailrace.model.journal import Noted
-from tailrace.model.letter import DeadLetter, RecoveryAction, Redrive, RedriveBatch
-from tailrace.model.search import MetricsResult, SearchResult
-
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from tailrace.model import AnyRecord, Recalled, RunId, RunSummary, Span, Trace
+    from tailrace.model.event import Event, EventCounts, EventFilter
+    from tailrace.model.failure import FailureFilter, FailureGroup, FailureSnapshot
+    from tailrace.model.journal import Noted
+    from tailrace.model.letter import DeadLetter, RecoveryAction, Redrive, RedriveBatch
     from tailrace.model.remote import CancelRequest, Job, RunState
 
 
@@ -110,40 +109,6 @@ class TraceReader(Protocol):
 
     def close(self) -> None:
         """Release the reader."""
-        ...
-
-
-class TraceSearch(Protocol):
-    """Queries over all traces. Never blocks a writer. ``query`` is TraceQL."""
-
-    def search(
-        self,
-        query: str,
-        *,
-        since_ns: int | None = None,
-        until_ns: int | None = None,
-        limit: int = 50,
-        spans_per_set: int = 3,
-    ) -> SearchResult:
-        """Return the newest traces that match; those that go on are among them.
-
-        Raises:
-            QueryError: the query is not valid, or cannot be calculated.
-        """
-        ...
-
-    def metrics(
-        self, query: str, *, since_ns: int, until_ns: int, step_ns: int | None = None
-    ) -> MetricsResult:
-        """Return series over time.
-
-        Raises:
-            QueryError: the query is not valid, or gives no metrics.
-        """
-        ...
-
-    def close(self) -> None:
-        """Release what is searched."""
         ...
 
 

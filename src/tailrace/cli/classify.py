@@ -55,7 +55,7 @@ def classify_error(
     """  # noqa: D301 - \b is click's mark for lines to keep
     if type_name is None and status is None and errno is None and not message:
         raise click.UsageError("name what is known of it: --type, --status, --errno or --message")
-    from tailrace.failures.classify import explain_verdict  # noqa: PLC0415 - not for --help
+    from tailrace.failures.classification import explain_verdict  # noqa: PLC0415 - not for --help
     from tailrace.failures.rules import use_rules  # noqa: PLC0415 - likewise
     from tailrace.settings import load_settings  # noqa: PLC0415 - likewise
 

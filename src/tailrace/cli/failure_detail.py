@@ -21,6 +21,7 @@ def failure_lines(
     terminal: Terminal,
     *,
     with_stack: bool = False,
+    store: str = "",
 ) -> list[str]:
     """Return facts, stack and trail; without ``with_stack`` frames of libraries are counted."""
     headline = clean(error_text(failure.type, failure.message))
@@ -32,11 +33,13 @@ def failure_lines(
     if failure.trail:
         rows = [hop_row(hop) for hop in failure.trail]
         lines += ["", *render_table(HOP_COLUMNS, rows, terminal)]
-    steps = next_steps(failure, letters)
+    steps = next_steps(failure, letters, store)
     return [*lines, "", *(terminal.style(f"next: {step}", "dim") for step in steps)]
 
 
-def failure_markdown(failure: FailureSnapshot, letters: Sequence[DeadLetter]) -> list[str]:
+def failure_markdown(
+    failure: FailureSnapshot, letters: Sequence[DeadLetter], *, store: str = ""
+) -> list[str]:
     """Return a Markdown document of facts, stack and trail."""
     lines = [f"# {escape_markdown(clean(error_text(failure.type, failure.message)))}", ""]
     lines += ["| fact | value |", "|---|---|"]
@@ -49,12 +52,14 @@ def failure_markdown(failure: FailureSnapshot, letters: Sequence[DeadLetter]) ->
     if failure.trail:
         rows = [hop_row(hop) for hop in failure.trail]
         lines += ["", "## Trail", "", *render_markdown(HOP_COLUMNS, rows)]
-    steps = next_steps(failure, letters)
+    steps = next_steps(failure, letters, store)
     return [*lines, "", "## Next steps", "", *(f"- `{step}`" for step in steps)]
 
 
-def next_steps(failure: FailureSnapshot, letters: Sequence[DeadLetter]) -> list[str]:
-    """Return commands to type next."""
+def next_steps(
+    failure: FailureSnapshot, letters: Sequence[DeadLetter], store: str = ""
+) -> list[str]:
+    """Return commands to type next; ``store`` is the options that name where they look."""
     steps = [f"tailrace trace show {failure.run_id}"] if failure.run_id else []
     if failure.fp_site:
         steps.append(f"tailrace failures groups show {failure.fp_site}")
@@ -63,7 +68,7 @@ def next_steps(failure: FailureSnapshot, letters: Sequence[DeadLetter]) -> list[
         steps += [f"tailrace dlq redrive {letter.dl_id}" for letter in letters[:1]]
     else:
         steps += [f"tailrace dlq show {letter.dl_id}" for letter in letters[:1]]
-    return steps
+    return [f"{step}{store}" for step in steps]
 
 
 def _facts(failure: FailureSnapshot, letters: Sequence[DeadLetter]) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ from tailrace.cli.group import command
 from tailrace.cli.json_text import compact, pretty
 from tailrace.cli.listing import FORMATS, counted, say, show_listing, show_one
 from tailrace.cli.newest import find_failure
-from tailrace.cli.options import Store, format_option, limit_option, store_option
+from tailrace.cli.options import Store, format_option, limit_option, store_flags, store_option
 from tailrace.cli.session import current_session, finish
 from tailrace.cli.stores import failure_log, letters_of
 from tailrace.cli.struct_json import failure_to_dict
@@ -122,7 +122,7 @@ def list_failures(
         row=failure_row,
         data=failure_to_dict,
         footer=f"{len(found):,} of {counted(total, 'failure')} · tailrace failures show "
-        f"{found[0].failure_id}"
+        f"{found[0].failure_id}{store_flags(db)}"
         if found
         else "no failures match",
     )
@@ -152,7 +152,9 @@ def show_failure(failure_id: str, *, with_stack: bool, db: Store, output: str) -
         data=lambda: (
             failure_to_dict(failure) | {"dead_letters": [letter.dl_id for letter in letters]}
         ),
-        text=lambda: failure_lines(failure, letters, terminal, with_stack=with_stack),
-        markdown=lambda: failure_markdown(failure, letters),
+        text=lambda: failure_lines(
+            failure, letters, terminal, with_stack=with_stack, store=store_flags(db)
+        ),
+        markdown=lambda: failure_markdown(failure, letters, store=store_flags(db)),
     )
     return 0

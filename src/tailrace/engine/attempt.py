@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from tailrace.engine.running import Running
-from tailrace.failures import thread_name
+from tailrace.failures.thread import thread_name
 from tailrace.model import EventsDropped, Logged, Progress, Routing
 from tailrace.tracing import bridge
 

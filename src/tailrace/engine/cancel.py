@@ -56,6 +56,10 @@ class CancelScope:
         """Take a callback back."""
         self._callbacks.pop(callback, None)
 
+    def end(self) -> None:
+        """Let go of all below: everything is over."""
+        self._children.clear()
+
     def close(self) -> None:
         """Leave the tree; the scope is over."""
         if self._parent is not None:

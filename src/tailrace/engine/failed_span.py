@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tailrace.failures import capture
+from tailrace import failures
 from tailrace.model import FailureRecord
 from tailrace.model.states import ErrorCategory
 
@@ -12,6 +12,6 @@ def failure_of(failure: BaseException | tuple[str, str] | None) -> FailureRecord
     if failure is None:
         return None
     if isinstance(failure, BaseException):
-        return capture(failure)
+        return failures.capture(failure)
     kind, message = failure
     return FailureRecord(kind, message, ErrorCategory.UNKNOWN)

@@ -7,9 +7,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from tailrace import failures
 from tailrace.codecs import Encoded, encode
 from tailrace.engine.frame import Frame
-from tailrace.failures import capture
 from tailrace.failures.types import type_name
 from tailrace.model import ErrorCategory, FailureOrigin, FailureRecord, LetterReason
 
@@ -39,7 +39,7 @@ def placed(failure: FailureRecord, origin: FailureOrigin) -> FailureRecord:
 def failure_of_step(error: BaseException, frame: Frame, name: str, span: int = 0) -> FailureRecord:
     """Return the failure of a step that has no attempt: a container, or a join."""
     origin = FailureOrigin((*frame.segments, f"node:{name}"), frame.prefix + name, span=span)
-    return given_up(capture(error), origin)
+    return given_up(failures.capture(error), origin)
 
 
 def type_names(failure: FailureRecord, error: BaseException | None) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tailrace import failures
 from tailrace.engine.attempt import CURRENT, Attempt
 from tailrace.engine.binding import Arguments, Inputs
 from tailrace.engine.cancel import CancelScope
@@ -30,7 +31,6 @@ from tailrace.engine.trial import (
     wants_thread,
 )
 from tailrace.engine.waiting import Woken, wait_for
-from tailrace.failures import cancelled_failure, capture, is_exhausted, timeout_failure
 from tailrace.model import (
     AttemptFailed,
     AttemptStarted,
@@ -107,7 +107,7 @@ class NodeRun(Inputs):
             self._arguments = arguments = facts.arguments(self)
             summaries = facts.summaries(arguments)
         except Exception as error:  # noqa: BLE001 - user data may raise anything
-            self.input_failure, summaries = capture(error), {}
+            self.input_failure, summaries = failures.capture(error), {}
         name, path = self.step.name, self.path
         shape = run.shape(facts)
         self._started = started = run.now()
@@ -309,11 +309,11 @@ class NodeRun(Inputs):
 
     def _failure_of(self, tried: Tried) -> FailureRecord | None:
         if tried.stopped is Woken.TIMEOUT:
-            return timeout_failure(self._deadline())
+            return failures.timeout_failure(self._deadline())
         if tried.error is not None:
             self.run.saw(tried.error)
             rules = (*self.step.task.rules, *self.run.plan.rules)
-            return capture(tried.error, rules=rules, thread=self.attempt.thread)
+            return failures.capture(tried.error, rules=rules, thread=self.attempt.thread)
         return tried.failure
 
     def _deadline(self) -> float:
@@ -347,7 +347,7 @@ class NodeRun(Inputs):
             category=failure.category,
             class_=failure.class_,
             type_names=type_names(failure, error),
-            exhausted=is_exhausted(failure.rule),
+            exhausted=failures.is_exhausted(failure.rule),
             attempt=self.attempt.number,
             elapsed=elapsed,
             rng=self.run.random,
@@ -400,7 +400,7 @@ class NodeRun(Inputs):
         try:
             routes, value = chosen_routes(answer, self.successors)
         except Exception as error:  # noqa: BLE001 - a route may answer anything
-            return self._failed(given_up(capture(error), self._origin()), error)
+            return self._failed(given_up(failures.capture(error), self._origin()), error)
         if isinstance(answer, Routing):
             self.attempt.describe_route(answer)
         finish(self, value, routes)
@@ -410,7 +410,7 @@ class NodeRun(Inputs):
     def _cancelled(self, abandoned: str) -> Outcome:
         self.attempt.close()
         reason = self._cancel.reason or self.run.cancel.reason
-        failure = cancelled_failure(
+        failure = failures.cancelled_failure(
             f"{reason}; its {abandoned} was abandoned" if abandoned else reason
         )
         self._digest = ""

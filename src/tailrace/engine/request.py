@@ -14,10 +14,10 @@ from tailrace.engine.facts import PlanFacts
 from tailrace.engine.reuse import Reuse
 from tailrace.failures.judgement import Judgement
 from tailrace.model import FlowPlan, RunId, new_run_id
-from tailrace.ports import FailureWatch, Recall
 
 if TYPE_CHECKING:
     from tailrace.engine.continuation import Continuation
+    from tailrace.ports import FailureWatch, Recall
 
 Echo = Callable[[str, str], None]
 """Takes a stream (``stdout``, ``stderr``, ``log``) and what a task wrote to it."""

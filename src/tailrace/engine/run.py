@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
@@ -27,8 +27,10 @@ from tailrace.model import (
     UserSpanFinished,
     UserSpanStarted,
 )
-from tailrace.ports import Journal
 from tailrace.tracing.summary import summarize, summarize_inputs
+
+if TYPE_CHECKING:
+    from tailrace.ports import Journal
 
 
 class RunEnd(Struct):
@@ -53,7 +55,7 @@ class Run(Running):
 
     def __init__(self, request: RunRequest, journal: Journal) -> None:
         echo = request.echo or OUTPUT.pass_on
-        super().__init__(request, journal, echo=echo, walk=self._walk_scope)
+        super().__init__(request, journal, echo=echo)
 
     async def execute(self) -> RunEnd:
         """Run to the end. Raises only when the journal cannot keep its promise."""
@@ -74,6 +76,7 @@ class Run(Running):
                 await self._drain()
             result = self._close(frame, end)
             await self.commit()
+            self.cancel.end()
         finally:
             if deadline is not None:
                 deadline.cancel()
@@ -128,7 +131,7 @@ class Run(Running):
             self.outbox.append(UserSpanStarted(span, 1, "queue", since, {}))
             self.outbox.append(UserSpanFinished(span, at, {}))
 
-    async def _walk_scope(
+    async def run_scope(
         self,
         plan: ScopePlan,
         frame: Frame,
@@ -138,12 +141,13 @@ class Run(Running):
         scratch: Scratch,
         cancel: CancelScope,
     ) -> ScopeEnd:
+        """Run a scope to its end."""
         return await ScopeRun(
             self, plan, frame, span=span, payload=payload, scratch=scratch, cancel=cancel
         ).execute()
 
     async def _walk(self, frame: Frame, scratch: Scratch) -> ScopeEnd:
-        return await self._walk_scope(
+        return await self.run_scope(
             self.plan.scope,
             frame,
             span=1,

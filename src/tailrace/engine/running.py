@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -29,10 +28,12 @@ from tailrace.model import (
     new_span_base,
 )
 from tailrace.model.journal import Record
-from tailrace.ports import Journal
 
 if TYPE_CHECKING:
+    from random import Random
+
     from tailrace.engine.process import ProcessPool
+    from tailrace.ports import Journal
 
 
 class ScopeEnd(msgspec.Struct, eq=False):
@@ -45,29 +46,10 @@ class ScopeEnd(msgspec.Struct, eq=False):
     failed_path: str = ""
 
 
-class ScopeWalk(Protocol):
-    """Runs a scope under ``span``; how containers run what is inside them."""
-
-    async def __call__(
-        self,
-        plan: ScopePlan,
-        frame: Frame,
-        *,
-        span: int,
-        payload: Any,
-        scratch: Scratch,
-        cancel: CancelScope,
-    ) -> ScopeEnd:
-        """Return how the scope ended."""
-        ...
-
-
 class Running:
     """A run as its scopes, nodes and attempts see it: numbers, journal, slots, cancel."""
 
-    def __init__(
-        self, request: RunRequest, journal: Journal, *, echo: Echo, walk: ScopeWalk
-    ) -> None:
+    def __init__(self, request: RunRequest, journal: Journal, *, echo: Echo) -> None:
         self.request = request
         self.plan = request.plan
         self.run_id = request.run_id
@@ -91,7 +73,6 @@ class Running:
         self.inline: object | None = None
         """The attempt that runs on the engine's own thread, if one does."""
         self.echo = echo
-        self.run_scope = walk
         self.background: set[asyncio.Task[Any]] = set()
         self.interrupt: BaseException | None = None
         self.timed_out = False
@@ -109,6 +90,19 @@ class Running:
         self._older_shapes = 0 if continued is None else continued.shapes
         self._slot_wanted: deque[Callable[[], None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def run_scope(
+        self,
+        plan: ScopePlan,
+        frame: Frame,
+        *,
+        span: int,
+        payload: Any,
+        scratch: Scratch,
+        cancel: CancelScope,
+    ) -> ScopeEnd:
+        """Run a scope to its end."""
+        raise NotImplementedError
 
     @cached_property
     def artifact_folder(self) -> Path:
@@ -203,6 +197,18 @@ class Running:
         if notify not in self._slot_wanted:
             self._slot_wanted.append(notify)
 
+    @property
+    def awaits_slots(self) -> bool:
+        """Whether a scope waits for a slot."""
+        return bool(self._slot_wanted)
+
+    def forget_slot(self, notify: Callable[[], None]) -> None:
+        """A scope is over; if it was told of a slot and did not take it, the next one is told."""
+        if notify in self._slot_wanted:
+            self._slot_wanted.remove(notify)
+        elif self.free_slots > 0 and self._slot_wanted:
+            self._slot_wanted.popleft()()
+
     def task_over(self, _: asyncio.Task[Any]) -> None:
         """A branch or an iteration that ran beside others is over."""
         self.active -= 1
@@ -241,9 +247,11 @@ class Running:
             loop.call_soon_threadsafe(self.hurry.set)
 
     @cached_property
-    def random(self) -> random.Random:
+    def random(self) -> Random:
         """For the jitter of retries."""
-        return random.Random(self.request.seed)  # noqa: S311 - jitter, not a secret
+        from random import Random  # noqa: PLC0415 - slow to import, and few runs retry
+
+        return Random(self.request.seed)  # noqa: S311 - jitter, not a secret
 
     @cached_property
     def hurry(self) -> asyncio.Event:

@@ -14,7 +14,6 @@ from typing import Any
 from tailrace.engine.binding import Inputs
 from tailrace.engine.board import Board
 from tailrace.engine.cancel import CancelScope
-from tailrace.engine.containers import run_container
 from tailrace.engine.frame import Frame
 from tailrace.engine.giving_up import failure_of_step
 from tailrace.engine.node import NodeRun
@@ -87,14 +86,16 @@ class ScopeRun:
                 await self._wait()
         finally:
             cancel.forget(self._notify)
+            if run.awaits_slots:
+                run.forget_slot(self._notify)
 
     def _is_alone(self) -> bool:
         if self._tasks:
             return False
         run = self._run
-        if len(self._board.ready) == 1 and run.active == 1:
-            return True
-        return run.max_parallel == 1 and run.free_slots > 0
+        if run.active != 1:
+            return False
+        return len(self._board.ready) == 1 or (run.max_parallel == 1 and run.free_slots > 0)
 
     async def _run_alone(self) -> None:
         """Run the one ready step right here, and then the next, for as long as it is alone."""
@@ -181,7 +182,7 @@ class ScopeRun:
 
     async def _wait(self) -> None:
         """Wait for something to finish, a slot, or a cancel; then settle all that finished."""
-        if not self._done and not (self._cancel.requested and self._board.ready):
+        if not self._done and not (self._board.ready and self._may_go_on()):
             self._wake = asyncio.get_running_loop().create_future()
             self._run.active -= 1
             try:
@@ -193,6 +194,14 @@ class ScopeRun:
         self._done.clear()
         for task in finished:
             self._board.settle(self._tasks.pop(task), task.result())
+
+    def _may_go_on(self) -> bool:
+        """Whether what is ready need not wait: what was told during a commit is not told again."""
+        run = self._run
+        if self._cancel.requested or run.free_slots > 0:
+            return True
+        run.want_slot(self._notify)
+        return False
 
     def _prepare(self, step: TaskStep) -> NodeRun | None:
         """Bind and record a task step; None when it has settled without running.
@@ -235,6 +244,8 @@ class ScopeRun:
         return True
 
     async def _run_container(self, step: AnyKindOfStep) -> Outcome:
+        from tailrace.engine.containers import run_container  # noqa: PLC0415 - not for plain chains
+
         board = self._board
         if self._run.request.only and not self._run.reaches(self._frame.prefix + step.name):
             board.note_skip(step)

@@ -8,9 +8,9 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
+from tailrace import failures
 from tailrace.engine.attempt import Attempt, within
 from tailrace.engine.running import Running
-from tailrace.failures import capture
 from tailrace.model import (
     AnyKindOfStep,
     CallKind,
@@ -67,7 +67,7 @@ class Stream:
             value = await self._pull()
         except BaseException as error:
             self._run.saw(error)
-            failure = self._end(capture(error))
+            failure = self._end(failures.capture(error))
             assert failure is not None  # noqa: S101 - one was given
             raise StreamBroken(failure, self._attempt.path) from error
         if value is END:

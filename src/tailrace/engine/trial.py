@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import pickle
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -139,6 +138,8 @@ async def try_process(
     cancel: CancelScope,
 ) -> Tried:
     """Run in a child process that is killed past its deadline."""
+    import pickle  # noqa: PLC0415 - few tasks run in a child
+
     try:
         judgement = _judgement(attempt.run, spec)
         place = place_of(attempt)

@@ -10,9 +10,9 @@ from typing import Any, Self
 
 from msgspec import Struct
 
+from tailrace import failures
 from tailrace.engine.attempt import INNER, Attempt, Inner
 from tailrace.engine.recorder import inner_span
-from tailrace.failures import capture
 from tailrace.model import AnyRecord, FailureRecord, SpanHandle, UserSpanFinished, UserSpanStarted
 from tailrace.model.span import SpanLink
 from tailrace.tracing.attributes import FIXED, attribute, fixed
@@ -78,7 +78,7 @@ class UserSpan(Struct, eq=False):
         if self.end or self.outer is None:
             return
         if error is not None:
-            self.failure = capture(error)
+            self.failure = failures.capture(error)
         # In this order, as ``take`` has it the other way round: one of the two sees the other.
         self.end = now
         if self.is_begun:

@@ -18,7 +18,7 @@ from tailrace.events.clock import Clock, wait_until, wait_until_async
 from tailrace.events.emitted import Emitted
 from tailrace.events.outbox import Outbox
 from tailrace.events.work import Step, Work
-from tailrace.failures.capture import capture, timeout_failure
+from tailrace.failures.capturing import capture, timeout_failure
 from tailrace.model import ErrorCategory, FailureRecord
 from tailrace.model.failure import FailureSnapshot
 from tailrace.policy.budget import Budgets, within_budget

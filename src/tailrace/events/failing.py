@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tailrace.events.instants import utc_text
-from tailrace.failures.capture import capture
+from tailrace.failures.capturing import capture
 from tailrace.failures.snapshot import border_category, host_name, snapshot_of
 from tailrace.model import ErrorCategory, FailureClass, FailureRecord
 from tailrace.model.failure import (

@@ -25,7 +25,7 @@ from tailrace.events.outbox import Outbox
 from tailrace.events.recover import Recovery, look_into
 from tailrace.events.reruns import Reruns
 from tailrace.events.work import Work, new_work
-from tailrace.failures.classify import classify
+from tailrace.failures.classification import classify
 from tailrace.failures.snapshot import border_category
 from tailrace.model import ErrorCategory, FailureRecord
 from tailrace.model.event import Event, EventStatus

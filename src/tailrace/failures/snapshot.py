@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from tailrace.failures.capture import capture
+from tailrace.failures.capturing import capture
 from tailrace.failures.tags import RESERVED
 from tailrace.model import (
     Cause,

@@ -18,7 +18,6 @@ from tailrace.gateway.problems import Problem
 from tailrace.model.remote import KeyRecord
 
 PREFIX = "tr_"
-OLDER_PREFIX = "pyoco_"
 OLDER_SCHEME = "pbkdf2_hmac_sha256"
 _FORM = re.compile(r"(?:tr|pyoco)_([A-Za-z0-9_-]{8,64})\.([A-Za-z0-9_-]{16,256})", re.ASCII)
 _N, _R, _P = 2**14, 8, 1

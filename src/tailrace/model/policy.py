@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, InitVar, dataclass, field, fields
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 Duration = float | int | str
 """Seconds as a number, or text such as ``"250ms"``, ``"1.5m"``, ``"2h"``; 0 is off."""
@@ -195,8 +197,7 @@ class Policy(_Given):
         self.total_timeout = 0 if total_timeout is _UNSET else total_timeout
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EffectiveRetry:
+class EffectiveRetry(Struct, frozen=True, kw_only=True):
     """A validated ``Retry``; durations in seconds."""
 
     max_attempts: int = 0
@@ -220,12 +221,11 @@ class EffectiveRetry:
 
 
 _RETRY_DEFAULTS: Mapping[str, Any] = {
-    given.name: given.default for given in fields(EffectiveRetry)
+    name: getattr(EffectiveRetry(), name) for name in EffectiveRetry.__struct_fields__
 } | {"give_up_on": None}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EffectiveOnError:
+class EffectiveOnError(Struct, frozen=True, kw_only=True):
     """A validated ``OnError``. ``has_value`` tells ``value: null`` from no value."""
 
     action: str = "stop"

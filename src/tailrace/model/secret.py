@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Generic, TypeVar
 
 from tailrace.errors import SettingsError
@@ -23,29 +24,10 @@ _HINTS = (
     "pwd",
 )  # fmt: skip
 """A text without one of these, in any case, has no name in it that ``_NAMES`` knows."""
-_COUNTED = re.compile(r"token", re.IGNORECASE)
 _WINDOW = 4096
 """Characters of a text that are looked at; no summary shows more."""
-_KEY = re.compile(r"""(?<![\w.-])([\w.-]{1,128}+)["']?\s{0,4}[=:]\s{0,4}""")
-_VALUE = re.compile(
-    r"""(?:bearer|basic)\s+[^\s,;"'&]+|"[^"]*"?|'[^']*'?|[^\s,;&"']+""", re.IGNORECASE
-)
-_BEARER = re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
-_LOGIN = re.compile(r"(://[^\s/:@]{0,256}):[^\s/]{1,512}@")
-_TOKEN = re.compile(
-    r"""
-    gh(?<!\wgh)[oprsu]_\w{30,}
-    | github_pat_(?<!\wgithub_pat_)\w{20,}
-    | A[KS]IA(?<!\wA[KS]IA)[A-Z0-9]{16}(?!\w)
-    | xox(?<!\wxox)[a-z](?:\.xox[a-z])?-[\w-]{10,}
-    | eyJ(?<!\weyJ)[\w-]{5,512}\.[\w-]{5,}\.[\w-]*
-    | sk-(?<!\wsk-)(?=[A-Za-z_-]{0,40}\d)[\w-]{20,}
-    """,
-    re.VERBOSE | re.ASCII,
-)
-"""Keys of GitHub, Amazon, Slack and OpenAI, and JSON Web Tokens: known by their shape alone."""
 _SHORTEST_KEY = 15
-"""Characters of the shortest text that ``_TOKEN`` matches."""
+"""Characters of the shortest text that ``_token`` matches."""
 _SHORTEST_TOKEN = 12
 """A shorter value after ``token:`` is a word that a parser did not expect."""
 _MAX_NAMES = 4096
@@ -122,7 +104,7 @@ def is_secret(name: str, value: object) -> bool:
         found = _remember(name)
     if not found or value is None or isinstance(value, bool):
         return False
-    return not (isinstance(value, int | float) and _COUNTED.search(name))
+    return not (isinstance(value, int | float) and "token" in name.casefold())
 
 
 def _remember(name: str) -> bool:
@@ -169,14 +151,53 @@ def redact_text(text: str) -> str:
             text = text.replace(value, REDACTED)
     text = text[:_WINDOW]
     if "://" in text:
-        text = _LOGIN.sub(rf"\1:{REDACTED}@", text)
+        text = _login().sub(rf"\1:{REDACTED}@", text)
     if ("=" in text or ":" in text) and _may_name_secret(text):
         text = _redact_pairs(text)
     if "earer " in text or "asic " in text:
-        text = _BEARER.sub(rf"\1 {REDACTED}", text)
+        text = _bearer().sub(rf"\1 {REDACTED}", text)
     if len(text) >= _SHORTEST_KEY and _may_hold_token(text):
-        text = _TOKEN.sub(REDACTED, text)
+        text = _token().sub(REDACTED, text)
     return text
+
+
+# The patterns below are made when a text first needs them: few runs have one that does.
+@cache
+def _key() -> re.Pattern[str]:
+    return re.compile(r"""(?<![\w.-])([\w.-]{1,128}+)["']?\s{0,4}[=:]\s{0,4}""")
+
+
+@cache
+def _value() -> re.Pattern[str]:
+    return re.compile(
+        r"""(?:bearer|basic)\s+[^\s,;"'&]+|"[^"]*"?|'[^']*'?|[^\s,;&"']+""", re.IGNORECASE
+    )
+
+
+@cache
+def _bearer() -> re.Pattern[str]:
+    return re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+
+
+@cache
+def _login() -> re.Pattern[str]:
+    return re.compile(r"(://[^\s/:@]{0,256}):[^\s/]{1,512}@")
+
+
+@cache
+def _token() -> re.Pattern[str]:
+    """Keys of GitHub, Amazon, Slack and OpenAI, and JSON Web Tokens: known by their shape alone."""
+    return re.compile(
+        r"""
+        gh(?<!\wgh)[oprsu]_\w{30,}
+        | github_pat_(?<!\wgithub_pat_)\w{20,}
+        | A[KS]IA(?<!\wA[KS]IA)[A-Z0-9]{16}(?!\w)
+        | xox(?<!\wxox)[a-z](?:\.xox[a-z])?-[\w-]{10,}
+        | eyJ(?<!\weyJ)[\w-]{5,512}\.[\w-]{5,}\.[\w-]*
+        | sk-(?<!\wsk-)(?=[A-Za-z_-]{0,40}\d)[\w-]{20,}
+        """,
+        re.VERBOSE | re.ASCII,
+    )
 
 
 def _may_hold_token(text: str) -> bool:
@@ -202,8 +223,8 @@ def _may_name_secret(text: str) -> bool:
 def _redact_pairs(text: str) -> str:
     parts = []
     done = 0
-    for key in _KEY.finditer(text):
-        value = _VALUE.match(text, key.end())
+    for key in _key().finditer(text):
+        value = _value().match(text, key.end())
         if key.start() >= done and value is not None and _gives_away(key, value[0]):
             parts += [text[done : key.end()], REDACTED]
             done = value.end()

@@ -194,6 +194,9 @@ def value_problem(field: Field, dotted: str, value: Any) -> Problem:
     if field.accepts_member is not None and isinstance(value, list | tuple):
         wrong = next((item for item in value if not field.accepts_member(item)), value)
     near = _nearest(wrong, field.choices) if field.choices else None
+    if near is not None and near == value:  # the word is right, a list of it is wanted
+        message = f"{dotted} is {value!r}; it must be {field.allowed}"
+        return Problem("TR170", dotted, message, f"Write [{near!r}].")
     message = f"{dotted} is {shown(value)}; it must be {field.allowed}{_meant(near)}"
     return Problem("TR170", dotted, message, f"Write {near}." if near else "")
 

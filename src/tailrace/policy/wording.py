@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
@@ -21,7 +20,7 @@ _PLACES = {
 """Order in the one line; others follow as they are declared."""
 _BOUNDS = frozenset({"max_delay", "max_elapsed"})
 _DURATIONS = _BOUNDS | {"delay", "retry_after_cap"}
-_OTHERS = tuple(given.name for given in fields(EffectiveRetry) if given.name not in _ALWAYS_SHOWN)
+_OTHERS = tuple(name for name in EffectiveRetry.__struct_fields__ if name not in _ALWAYS_SHOWN)
 _others = attrgetter(*_OTHERS)
 _DEFAULTS = _others(EffectiveRetry())
 

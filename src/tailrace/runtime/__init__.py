@@ -10,10 +10,12 @@ from tailrace.runtime.stores import open_database
 if TYPE_CHECKING:
     from tailrace.runtime.config import RuntimeConfig
     from tailrace.runtime.flow_runtime import FinishedContext, FlowRuntime
+    from tailrace.runtime.resuming import ResumeFrom
 
 _LAZY = {
     "FinishedContext": "flow_runtime",
     "FlowRuntime": "flow_runtime",
+    "ResumeFrom": "resuming",
     "RuntimeConfig": "config",
 }
 """Name to module, of what few programs need."""
@@ -21,6 +23,7 @@ _LAZY = {
 __all__ = [
     "FinishedContext",
     "FlowRuntime",
+    "ResumeFrom",
     "RunHandle",
     "RunOptions",
     "RunResult",

@@ -11,7 +11,7 @@ from tailrace.runtime.watch import hub_of
 from tailrace.settings import Settings
 
 if TYPE_CHECKING:
-    from tailrace.failures.supervision.hooks import CatchAlls
+    from tailrace.failures.hooks import CatchAlls
     from tailrace.model.failure import FailureSnapshot
     from tailrace.runtime.config import RuntimeConfig
 
@@ -24,7 +24,7 @@ def catching(
 
     Python's own hooks are called all the same.
     """
-    from tailrace.failures.supervision.hooks import install_catch_alls  # noqa: PLC0415 - not for all
+    from tailrace.failures.hooks import install_catch_alls  # noqa: PLC0415 - not for all
 
     def report(snapshot: FailureSnapshot, error: BaseException | None) -> None:
         log = None if stores.failures is None else stores.failures()

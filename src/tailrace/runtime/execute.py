@@ -15,7 +15,6 @@ from tailrace.engine import NullJournal, PlanFacts, Run, RunEnd, RunRequest
 from tailrace.errors import RUN_EXISTS, NotFound, RunCancelled, RunFailed, StoreError
 from tailrace.failures.judgement import Judgement
 from tailrace.model import Flow, FlowPlan, RunId, RunStatus, new_run_id
-from tailrace.ports import Journal
 from tailrace.runtime.alter import alter
 from tailrace.runtime.catching import catching
 from tailrace.runtime.fingerprint import static_path
@@ -23,7 +22,6 @@ from tailrace.runtime.inputs import encode_inputs
 from tailrace.runtime.loop import run_to_end
 from tailrace.runtime.options import RunOptions, RunResult
 from tailrace.runtime.plans import ready_plan
-from tailrace.runtime.resuming import Reusable, reusable
 from tailrace.runtime.retention import retain
 from tailrace.runtime.signals import SignalWatch
 from tailrace.runtime.stores import open_stores
@@ -34,8 +32,10 @@ from tailrace.tracing.observe import ObservedJournal
 from tailrace.tracing.summary import summarize_inputs
 
 if TYPE_CHECKING:
-    from tailrace.failures.supervision.hooks import CatchAlls
+    from tailrace.failures.hooks import CatchAlls
     from tailrace.model.report import RuntimeExecutionReport
+    from tailrace.ports import Journal
+    from tailrace.runtime.resuming import Reusable
     from tailrace.tracing.propagation import TraceContext
 
 
@@ -241,6 +241,8 @@ class _Prepared:
             return wanted.found
         if self.stores.reader is None:
             raise StoreError("a run without a store cannot go on with another one", code="TR518")
+        from tailrace.runtime.resuming import reusable  # noqa: PLC0415 - most runs are new ones
+
         with closing(self.stores.reader()) as reader:
             return reusable(reader, plan, wanted)
 

@@ -12,7 +12,6 @@ from tailrace import model, runtime
 from tailrace.engine import Echo
 from tailrace.model import Durability, Policy, RunStatus
 from tailrace.ports import RunStore, Tracer
-from tailrace.runtime.resuming import ResumeFrom
 from tailrace.tracing.propagation import TraceContext
 
 
@@ -49,7 +48,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     caller: TraceContext | None = None
     """Span of another program that the run belongs to; its trace id becomes the run's, unless a
     run of the store has it already. Then the run is linked to it."""
-    resume: ResumeFrom | None = None
+    resume: runtime.ResumeFrom | None = None
     """Run of the same store whose finished nodes are reused; None: none."""
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Values for inputs of nodes, by static path (``each.load``) and then by the input's name."""

@@ -5,34 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Struct
 
 from tailrace.model import Durability
-from tailrace.ports import DeadLetters, FailureLog, Recall, RunStore, TraceReader
 from tailrace.runtime.options import RunOptions
-from tailrace.runtime.resume import LineageReader
 from tailrace.settings import FailureSettings, Settings, database_for
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
+    from tailrace.ports import DeadLetters, FailureLog, Recall, RunStore, TraceReader
+    from tailrace.runtime.resume import LineageReader
     from tailrace.store import SqliteStore, StoreLimits
 
+    class Reader(TraceReader, LineageReader, Protocol):
+        """The read side of a store as the runtime uses it."""
 
-class Reader(TraceReader, LineageReader, Protocol):
-    """The read side of a store as the runtime uses it."""
+    class _Closing(Protocol):
+        def close(self) -> None: ...
 
+    class _Failures(FailureLog, _Closing, Protocol):
+        """A failure log that is let go after use."""
 
-class _Closing(Protocol):
-    def close(self) -> None: ...
-
-
-class _Failures(FailureLog, _Closing, Protocol):
-    """A failure log that is let go after use."""
-
-
-class _Letters(DeadLetters, _Closing, Protocol):
-    """Dead letters that are let go after use."""
+    class _Letters(DeadLetters, _Closing, Protocol):
+        """Dead letters that are let go after use."""
 
 
 class ReadBack(Struct, frozen=True, kw_only=True):

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tailrace.errors import SettingsError
-from tailrace.ports import Tracer
 from tailrace.settings import Settings
 
 if TYPE_CHECKING:
+    from tailrace.ports import Tracer
     from tailrace.tracing.otel_tracer import OtelTracer
 
 _log = logging.getLogger(__name__)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from tailrace.model import AnyRecord
 from tailrace.policy import snapshot
-from tailrace.ports import FailureLog, FailureWatch
 from tailrace.settings import Settings
 
 if TYPE_CHECKING:
     from tailrace.engine import Run
     from tailrace.failures.telemetry import FailureHub
+    from tailrace.ports import FailureLog, FailureWatch
     from tailrace.runtime.config import RuntimeConfig
 
 _current: RuntimeConfig | None = None

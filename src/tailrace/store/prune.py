@@ -61,8 +61,6 @@ class Pruned(Struct, frozen=True, kw_only=True):
     """Before: what the database holds, and its large outputs."""
     size_after: int = 0
     """After; of a dry run, about what it would be."""
-    is_finished: bool = True
-    """False: the time was over before everything was gone that may go."""
 
 
 def plan_prune(path: Path, rules: Retention, *, now_ns: int | None = None) -> Pruned:
@@ -140,7 +138,6 @@ class _Prune:
         self._now = now
         self._until = None if seconds is None else time.monotonic() + seconds
         self._runs = self._traces = self._spans = self._failures = 0
-        self._is_finished = True
 
     def run(self, grace: float) -> Pruned:
         cut, size, held = self._store.write(self._begin)
@@ -161,14 +158,12 @@ class _Prune:
             held=held,
             size=size,
             size_after=self._store.write(lambda writer: size_of(writer.db)),
-            is_finished=self._is_finished,
         )
 
     def _repeat(self, action: Callable[[Writer], bool]) -> None:
         """Do it again and again, in a commit each, until it says that is all or time is over."""
         while self._store.write(action):
             if self._until is not None and time.monotonic() >= self._until:
-                self._is_finished = False
                 return
 
     def _begin(self, writer: Writer) -> tuple[Cut, int, Held]:

@@ -7,11 +7,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 from tailrace.model.journal import AnyRecord, Noted
 from tailrace.model.span import Span
-from tailrace.ports import Journal, Tracer
 from tailrace.tracing.spans import Spans
+
+if TYPE_CHECKING:
+    from tailrace.ports import Journal, Tracer
 
 _log = logging.getLogger(__name__)
 _DELAY = 0.05

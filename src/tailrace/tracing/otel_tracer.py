@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tailrace.errors import SettingsError
@@ -210,7 +210,7 @@ class _Export:
         self.has_failed = not taken
         if not taken and not self._reported:
             self._reported = True
-            reason = reason or (self.said[-1] if self.said else "it does not say why")
+            reason = reason or _why(self.said)
             _log.warning("spans cannot be sent to %s: %s", self.target, reason)
         self.said.clear()
         return taken
@@ -224,6 +224,12 @@ class _Export:
             self._exporter.shutdown()
         except Exception as error:  # noqa: BLE001 - an exporter may raise anything
             _log.debug("an exporter failed to shut down", extra={"error": repr(error)})
+
+
+def _why(said: Sequence[str]) -> str:
+    """Return the last word on the trouble; that the end of the process ends the tries is none."""
+    last = next((one for one in reversed(said) if not one.startswith("Shutdown")), "")
+    return last or "it does not say why"
 
 
 class _Quiet:

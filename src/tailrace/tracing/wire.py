@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -11,7 +12,6 @@ from tailrace.model.journal import AnyRecord
 from tailrace.tracing.attributes import plain
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER: msgspec.msgpack.Decoder[list[AnyRecord]] = msgspec.msgpack.Decoder(list[AnyRecord])
 
 
 def encode_into(records: Sequence[AnyRecord], buffer: bytearray) -> None:
@@ -35,7 +35,7 @@ def decode(body: bytes) -> list[AnyRecord]:
     Raises:
         msgspec.DecodeError: the bytes are no records.
     """
-    return _DECODER.decode(body)
+    return _decoder().decode(body)
 
 
 def join(batches: Sequence[bytes]) -> bytes:
@@ -48,6 +48,12 @@ def join(batches: Sequence[bytes]) -> bytes:
         count += number
         bodies.append(memoryview(batch)[start:])
     return b"".join((b"\xdd", count.to_bytes(4, "big"), *bodies))
+
+
+@cache
+def _decoder() -> msgspec.msgpack.Decoder[list[AnyRecord]]:
+    """Made when a journal is first read: it has to look at every kind of record."""
+    return msgspec.msgpack.Decoder(list[AnyRecord])
 
 
 def _head(batch: bytes) -> tuple[int, int]:

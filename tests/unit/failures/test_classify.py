@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from tailrace.errors import NotFound, RunFailed, StoreError, TransportError
 from tailrace.failures import Permanent, Transient, classify, is_exhausted
-from tailrace.failures.capture import capture
+from tailrace.failures.capturing import capture
 from tailrace.model.rule import Rule
 
 

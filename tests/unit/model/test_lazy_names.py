@@ -5,6 +5,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 ROOMS = [
     "tailrace",
     "tailrace.events",
+    "tailrace.failures",
     "tailrace.flows",
     "tailrace.model",
     "tailrace.runtime.redrive",
@@ -54,6 +56,13 @@ def test_every_name_loads_from_its_home(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ROOMS)
+def test_no_name_is_that_of_a_module_which_would_hide_it(name: str) -> None:
+    room = import_module(name)
+    modules = {module.name for module in iter_modules(room.__path__)}
+    assert not modules & set(room.__all__)
+
+
+@pytest.mark.parametrize("name", ROOMS)
 def test_a_name_that_does_not_exist_is_an_attribute_error(name: str) -> None:
     with pytest.raises(AttributeError, match=f"'{name}' has no attribute 'Nope'"):
         _ = import_module(name).Nope
@@ -66,3 +75,35 @@ def test_importing_a_room_loads_none_of_its_modules(name: str) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert set(done.stdout.split()) <= {"tailrace.lazy"}
+
+
+def test_a_plain_run_loads_neither_what_looks_at_failures_nor_what_walks_loops(
+    tmp_path: Path,
+) -> None:
+    code = """
+import sys
+from tailrace import Flow, task
+
+@task
+def one() -> int:
+    return 1
+
+assert Flow("plain", one.node).run().output == 1
+print(*(name for name in sys.modules if name.startswith("tailrace.")))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    loaded = set(done.stdout.split())
+    assert "tailrace.store.journal" in loaded
+    assert not loaded & {
+        "tailrace.engine.containers",
+        "tailrace.failures.capturing",
+        "tailrace.failures.supervision",
+        "tailrace.runtime.resume",
+    }

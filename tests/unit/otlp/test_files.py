@@ -174,6 +174,12 @@ def test_a_span_that_cannot_be_read_is_counted_by_reason_and_the_rest_is_read(wr
     assert sum(report.refused.values()) == 1
 
 
+def test_an_integer_beyond_64_bits_is_its_digits() -> None:
+    pairs = [{"key": "k", "value": {"intValue": str(2**64)}}]
+    found, report = read(lines(export(raw_span(attributes=pairs))))
+    assert (found[0].attributes, report.refused) == ({"k": str(2**64)}, {})
+
+
 def test_protobuf_is_read_as_one_export_and_as_the_collector_writes_files(a_span: Span) -> None:
     body = encode_proto([a_span])
     assert read(body)[0] == [a_span]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from typing import Any
 
@@ -53,6 +54,12 @@ def overlaps(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
                 if start < other["ts"] < end < other["ts"] + other["dur"]:
                     wrong.append((one["name"], other["name"]))
     return wrong
+
+
+def test_numbers_that_json_lacks_are_named(a_span: Span) -> None:
+    odd = replace(span(a_span, 1, 0, 9), attributes={"n": math.nan, "l": [math.inf, 1.0]})
+    args = complete(chrome([odd]))["s1"]["args"]
+    assert (args["n"], args["l"]) == ("NaN", '["Infinity",1.0]')
 
 
 def test_children_lie_on_the_track_of_their_parent_and_concurrent_ones_beside(a_span: Span) -> None:

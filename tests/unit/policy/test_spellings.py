@@ -64,7 +64,7 @@ def from_yaml(text: str) -> Policy:
 
 
 def test_every_field_of_the_engine_is_a_field_of_the_user_and_of_the_schema() -> None:
-    names = set(EffectiveRetry.__dataclass_fields__)
+    names = set(EffectiveRetry.__struct_fields__)
     assert set(SECTIONS["retry"]) == names
     assert set(WORDS["retry"]) == names | set(SYNONYMS)
     schema = json_schema()["definitions"]["policy"]["properties"]["retry"]

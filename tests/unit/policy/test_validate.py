@@ -138,6 +138,12 @@ def test_what_is_no_policy_at_all_is_one_problem(value: Any) -> None:
     assert "must be a mapping" in problem.message
 
 
+def test_a_word_in_the_place_of_a_list_of_words_is_told_how_to_write_the_list() -> None:
+    (problem,) = problems({"retry": {"max_attempts": 2, "on": "transient"}})
+    assert "did you mean" not in problem.message
+    assert problem.hint == "Write ['transient']."
+
+
 def test_a_value_whose_repr_raises_is_still_told() -> None:
     class Broken:
         def __repr__(self) -> str:

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from tailrace.failures.supervision.hooks import CatchAlls, install_catch_alls
+from tailrace.failures.hooks import CatchAlls, install_catch_alls
 from tailrace.model import FailureSnapshot
 
 EVERY_KIND = """
 import asyncio, gc, sys, threading
-from tailrace.failures.supervision.hooks import install_catch_alls
+from tailrace.failures.hooks import install_catch_alls
 
 def before(name):
     return lambda *args: print("before", name)

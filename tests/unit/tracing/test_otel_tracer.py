@@ -137,6 +137,7 @@ def test_a_collector_that_is_gone_is_told_once_and_fails_nothing(
     told = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert [record.name for record in told] == ["tailrace.tracing.otel_tracer"]
     assert endpoint in told[0].getMessage()
+    assert "Shutdown" not in told[0].getMessage()
 
 
 def test_a_collector_that_refuses_is_told_with_what_it_says(

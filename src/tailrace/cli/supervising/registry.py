@@ -1,12 +1,34 @@
-"""Looking into the registry of workers while they start."""
+"""What ``tailrace up`` itself asks of NATS while its parts start."""
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from tailrace.cli.nats_access import with_registry
 from tailrace.errors import TailraceError
+from tailrace.jetstream.access import address_of, limits_of, names_of
+from tailrace.jetstream.link import Link
 from tailrace.jetstream.registry import JetStreamRegistry
+from tailrace.jetstream.resources import ensure, migrate_consumers
 from tailrace.jetstream.server import LocalServer
 from tailrace.settings import NatsSettings, load_settings
+
+
+async def keep_to(server: LocalServer, ack_wait: float) -> bool:
+    """Give the queues that are there already this ack wait, in seconds; False: they had it.
+
+    Raises:
+        TransportError: NATS does not answer, or refuses.
+    """
+    own = load_settings().nats
+    settings = replace(own, url=(server.url,), token=server.token, ack_wait=ack_wait)
+    link, names, limits = Link(address_of(settings)), names_of(settings), limits_of(settings)
+    await link.open()
+    try:
+        await ensure(link, names, limits)
+        return bool(await migrate_consumers(link, names, limits))
+    finally:
+        await link.close()
 
 
 async def seen_at(server: LocalServer, worker_id: str) -> float:

@@ -1,6 +1,6 @@
 """Supervision: the way of a failure through the scopes around it, and what each decides.
 
-``supervisor`` and ``hooks`` are imported by their modules: whoever reads a store needs neither.
+``supervisor`` is imported by its module: whoever reads a store does not need it.
 """
 
 from tailrace.failures.supervision.context import RunContext

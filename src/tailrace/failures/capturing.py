@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from tailrace.failures.chain import causes, count_leaves, leaves
-from tailrace.failures.classify import classify
+from tailrace.failures.classification import classify
 from tailrace.failures.fingerprint import (
     custom_fingerprint,
     site_fingerprint,

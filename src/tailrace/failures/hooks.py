@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from msgspec.structs import replace
 
-from tailrace.failures.snapshot import capture_snapshot
+from tailrace import failures
 from tailrace.model.failure import Disposition, FailureSnapshot
 from tailrace.model.states import ErrorCategory
 
@@ -102,7 +102,7 @@ class CatchAlls:
             return
         self._busy.is_busy = True
         try:
-            snapshot = capture_snapshot(error, source=source, worker_id=self._worker_id)
+            snapshot = failures.capture_snapshot(error, source=source, worker_id=self._worker_id)
             if snapshot.category != ErrorCategory.CANCELLED:
                 self._report(replace(snapshot, disposition=Disposition.TERMINAL.value), error)
         except Exception:  # noqa: BLE001 - a hook that raises would hide the failure itself
