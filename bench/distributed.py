@@ -61,7 +61,7 @@ def distributed(bench: Bench) -> Iterator[Row]:
 def _throughput(
     bench: Bench, folder: Path, url: str, sync: str, most: float | None
 ) -> Iterator[Row]:
-    runs = bench.size(20_000, 2_000)
+    runs = _runs(bench)
     raw = asyncio.run(_raw(url, runs))
     with gateway(folder / "a", url) as address, worker(folder / "a", url, "w1"):
         _load(address, _OPEN)  # connects, compiles, warms up
@@ -81,6 +81,10 @@ def _throughput(
         most=most,
         is_rate=True,
     )
+
+
+def _runs(bench: Bench) -> int:
+    return bench.size(20_000, 2_000) // _OPEN * _OPEN
 
 
 def _load(address: str, runs: int) -> tuple[float, float]:
@@ -120,6 +124,8 @@ async def _raw(url: str, count: int) -> float:
 def _latencies(bench: Bench, folder: Path, url: str) -> Iterator[Row]:
     count = bench.size(300, 40)
     with gateway(folder / "b", url) as address, worker(folder / "b", url, "w2"):
+        asyncio.run(_made(address, _runs(bench)))  # idle is who has nothing left to do
+        asyncio.run(_traced(folder / "b" / "index.db"))
         done = asyncio.run(_submit_to_done(address, count))
         seen = asyncio.run(_watched(address, url, count))
     yield Row(

@@ -189,7 +189,16 @@ class Cluster:
                 env=processes.environ(more),
             )
         self.workers.append(worker)
-        wait_until(lambda: "serves tags" in log.read_text()[begun:], f"{worker_id} serves")
+
+        def serves() -> bool:
+            code = worker.poll()
+            said = log.read_text()[begun:]
+            if "serves tags" in said:
+                return True
+            assert code is None, f"{worker_id} ended with {code} before it served:\n{said}"
+            return False
+
+        wait_until(serves, f"{worker_id} serves")
         return worker
 
     def said(self, worker_id: str) -> str:

@@ -113,6 +113,11 @@ def test_runs_of_other_tenants_are_not_there(gateway: GatewayProcess, backstage:
     listed = client.get("/runs?flow=tenants", headers=theirs).json()
     assert [one["run_id"] for one in listed] == [other]
     assert len(client.get("/runs?flow=tenants", headers=everybody).json()) == 2
+    assert 'flow="tenants"' in client.get("/metrics", headers=theirs).text
+    nobody = client.get("/metrics", headers=new_key(backstage, tenant_id="nobody")).text
+    assert 'pyoco_runs_total{status="PENDING"} 0.0' in nobody
+    assert not any(word in nobody for word in ("tenants", "tailrace_queue", "submitted"))
+    assert "tailrace_queue_depth" in client.get("/metrics", headers=everybody).text
     cancelled = client.post(f"/runs/{run_id}/cancel", json={"requested_by": "x"}, headers=mine)
     assert cancelled.json()["cancel_requested_by"] == f"api_key:{shown['api_key_id']}"
 

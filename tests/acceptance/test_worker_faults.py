@@ -101,6 +101,8 @@ killer = Flow("killer", begin >> suicide)
 hog = Flow("hog", spins)
 quick = Flow("quick", left)
 """
+EFFECTS = 7
+"""Lines that a run of ``many`` writes, if nothing of it is repeated."""
 
 
 @pytest.fixture
@@ -119,20 +121,37 @@ def finished_twice(site: Cluster, run_id: str) -> list[str]:
     return [path for path, count in counts.items() if count > 1]
 
 
+def put_to_work(site: Cluster, pid: int) -> list[str]:
+    """Queue runs until this worker is at one of them, and return them."""
+    runs: list[str] = []
+    begun = len(site.lines("effects"))
+
+    def is_busy() -> bool:
+        return any(line.startswith(f"{pid} ") for line in site.lines("effects")[begun:])
+
+    def is_busy_or_too_late() -> bool:
+        return is_busy() or len(site.lines("effects")) - begun >= EFFECTS * len(runs)
+
+    while not is_busy():
+        runs += [site.queue.submit("many") for _ in range(6)]
+        wait_until(is_busy_or_too_late, "runs are under way")
+    return runs
+
+
 def test_killed_at_random_instants_workers_lose_nothing_and_finish_no_node_twice(
     site: Cluster,
 ) -> None:
     random.seed(7)
     kills = times(6)
+    # A run that chance hits each time is no poison here.
+    (site.folder / "tailrace.toml").write_text(f"[failures]\npoison_limit = {kills + 1}\n")
     runs: list[str] = []
     numbers = count()
     workers = [site.start(f"w{next(numbers)}", "--concurrency", "2") for _ in range(2)]
     for _ in range(kills):
-        begun = len(site.lines("effects"))
-        runs += [site.queue.submit("many") for _ in range(6)]
-        wait_until(lambda least=begun: len(site.lines("effects")) > least, "runs are under way")  # type: ignore[misc]
-        time.sleep(random.uniform(0, 0.15))  # the instant is what is random here
         victim = workers.pop(0)
+        runs += put_to_work(site, victim.pid)
+        time.sleep(random.uniform(0, 0.15))  # the instant is what is random here
         victim.kill()
         victim.wait(20)
         workers.append(site.start(f"w{next(numbers)}", "--concurrency", "2"))

@@ -47,7 +47,7 @@ def test_runs_begun_ahead_of_time_go_to_others_where_they_turn_out_to_take_long(
     short = [site.queue.submit("short", params={"n": n}) for n in range(SHORT)]
     long = [site.queue.submit("long", params={"n": n}) for n in range(LONG)]
     site.start("w1", "--concurrency", "2")
-    assert site.queue.ended(short[-1]).status == "COMPLETED"
+    assert site.queue.ended(short[0]).status == "COMPLETED"
     wait_until(lambda: "hands run" in site.said("w1"), "what waits is handed back")
     site.start("w2", "--concurrency", str(LONG))
     wait_until(lambda: len(site.lines("effects")) >= LONG, "all are under way")

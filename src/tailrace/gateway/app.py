@@ -51,12 +51,17 @@ def create_app(gateway: Gateway) -> App:
     return Gate(documented, gateway, _fast)
 
 
-def _fast(method: str, path: str) -> tuple[str, Handler] | None:
+def _fast(method: str, path: str, has_query: bool) -> tuple[str, Handler] | None:  # noqa: FBT001 - as FastRoutes has it
     """Return the routes that are asked so often that they go past the documentation's machinery."""
     if method == "POST":
         return (path, submit.submit_run) if path == "/runs" else None
-    if method == "GET" and path.startswith("/runs/") and "/" not in path[6:] and path[6:]:
-        return "/runs/{run_id}", runs.show_run_at_once
+    if method == "GET" and path.startswith("/runs/"):
+        run_id, slash, rest = path[6:].partition("/")
+        if run_id and not slash:
+            return "/runs/{run_id}", runs.show_run_at_once
+        if run_id and rest == "watch" and not has_query:
+            return "/runs/{run_id}/watch", runs.watch_run_at_once
+        return None
     return (path, health.live_at_once) if method == "GET" and path in _ALIVE else None
 
 

@@ -23,8 +23,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Handler = Callable[[Request], Awaitable[Response]]
-FastRoutes = Callable[[str, str], tuple[str, Handler] | None]
-"""Given method and path, returns template and handler of a route that is asked often."""
+FastRoutes = Callable[[str, str, bool], tuple[str, Handler] | None]
+"""Given method, path and whether there is a query, returns template and handler of a route that is
+asked often."""
 
 MOST_WORKFLOW = 262_144
 """Bytes of a workflow that comes with a run."""
@@ -105,7 +106,7 @@ class Gate:
                     )
             scope.setdefault("state", {})["caller"] = caller
         exchange.demand_small()
-        fast = self._fast(method, path)
+        fast = self._fast(method, path, bool(scope["query_string"]))
         if fast is not None:
             scope["app"] = self._app
             exchange.template, handler = fast

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -23,13 +24,15 @@ _MOST_FLOWS = 200
 _ALIVE = frozenset({"RUNNING", "IDLE"})
 
 
-async def exposition(gateway: Gateway) -> bytes:
-    """Return all metrics as text; what NATS would have to say is left out while it is away."""
+async def exposition(gateway: Gateway, tenant: str | None = None) -> bytes:
+    """Return all metrics as text; what NATS would have to say is left out while it is away.
+
+    With a tenant, only its own runs and the workers are told of.
+    """
+    if tenant is not None:
+        return await _exposition_of(gateway, tenant)
     gateway.counters.nats_up.set(int(gateway.link.is_up))
-    counts = await gateway.index.counts()
-    midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-    today = await gateway.index.updated_since(midnight.timestamp())
-    families = [*_runs(counts, today), *_streams(gateway)]
+    families = [*await _counted(gateway, None), *_streams(gateway)]
     try:
         letters, queue, workers = await asyncio.gather(
             gateway.link.info(gateway.names.letters), _consumers(gateway), gateway.board.workers()
@@ -41,6 +44,20 @@ async def exposition(gateway: Gateway) -> bytes:
         families += _workers(workers)
         families += _queue(queue)
     return generate_latest(_Families(gateway.counters.registry.collect(), families))
+
+
+async def _exposition_of(gateway: Gateway, tenant: str) -> bytes:
+    families = await _counted(gateway, tenant)
+    with suppress(TailraceError):
+        families += _workers(await gateway.board.workers())
+    return generate_latest(_Families(families))
+
+
+async def _counted(gateway: Gateway, tenant: str | None) -> list[Metric]:
+    counts = await gateway.index.counts(tenant)
+    midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    today = await gateway.index.updated_since(midnight.timestamp(), tenant)
+    return [*_runs(counts, today)]
 
 
 class _Families:

@@ -28,7 +28,7 @@ from tailrace.jetstream.access import address_of, limits_of, names_of
 from tailrace.jetstream.letters import JetStreamLetters
 from tailrace.jetstream.link import Link
 from tailrace.jetstream.live import LiveStates
-from tailrace.jetstream.names import Names
+from tailrace.jetstream.names import Names, is_token
 from tailrace.jetstream.queue import JetStreamQueue
 from tailrace.jetstream.reconcile import Reconciler
 from tailrace.jetstream.redrive import mend_redrives
@@ -216,6 +216,21 @@ class Gateway:
         run = await self.lookup.find(run_id)
         if run is None or not caller.sees(run.job):
             raise not_found("run")
+        return run
+
+    async def find_to_watch(self, run_id: str, caller: Caller) -> KnownRun:
+        """Return a run that the caller may see and will watch: its changes are heard from now on.
+
+        Raises:
+            Problem: 404.
+        """
+        if not is_token(run_id):
+            raise not_found("run")
+        async with self.live.ahead(run_id):
+            run = await self.find(run_id, caller)
+            self.live.tell(
+                run_id, run.state, run.sequence, stored_at=run.stored_at, cancel=run.cancel
+            )
         return run
 
     async def cancel(self, run: KnownRun, request: CancelRequest) -> KnownRun:

@@ -125,10 +125,18 @@ class StoredTraces:
         with self._lock:
             return self._search(tenant).search(query, limit=limit, budget=budget, **wanted)
 
-    def metrics(self, query: str, *, tenant: str | None = None, **wanted: Any) -> MetricsResult:
+    def metrics(
+        self,
+        query: str,
+        *,
+        tenant: str | None = None,
+        seconds: float | None = None,
+        **wanted: Any,
+    ) -> MetricsResult:
         """Return series over time; see ``SqliteSearch.metrics``."""
+        budget = None if seconds is None else Budget(seconds=seconds)
         with self._lock:
-            return self._search(tenant).metrics(query, **wanted)
+            return self._search(tenant).metrics(query, budget=budget, **wanted)
 
     def failures(self, wanted: FailureFilter, *, limit: int) -> list[FailureSnapshot]:
         """Return failures, newest first."""

@@ -83,4 +83,6 @@ def _shown(found: Finding) -> dict[str, Any]:
         "subject": found.subject,
         "line": None if where is None else where.line,
         "column": None if where is None else where.column,
+        "end_line": None if where is None else where.end_line,
+        "end_column": None if where is None else where.end_column,
     }

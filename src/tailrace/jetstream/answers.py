@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -102,8 +101,7 @@ decode_ack = msgspec.json.Decoder(Ack).decode
 decode_answer = msgspec.json.Decoder(ApiAnswer).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """A message of a stream. ``time`` is the server's (RFC 3339), ``body`` may be empty."""
 
     subject: str

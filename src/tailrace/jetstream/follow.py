@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from nats.aio.msg import Msg
 
@@ -14,6 +16,9 @@ from tailrace.jetstream.answers import NO_STREAM, Refused, Stored
 from tailrace.jetstream.link import Link
 
 _PAGE = 1000
+_STIR, _IDLE = 0.2, 1.0
+"""Seconds after the last news for which it looks as often as it was told, and between looks after
+that: whatever is published wakes it up, and all else (what has expired) has time."""
 _TROUBLE = 0.25
 """Seconds after which a server that does not answer is asked again."""
 
@@ -57,8 +62,9 @@ class Follower:
         first: int = 1,
         created: str = "",
         subject: str = ">",
-        live: str = "",
+        live: Sequence[str] = (),
         pause: float = 0.05,
+        gather: float = 0.0,
     ) -> None:
         """Follow a stream.
 
@@ -68,18 +74,24 @@ class Follower:
             first: sequence to begin with.
             created: the stream's ``Identity.created`` as remembered; empty: whichever it is.
             subject: a filter.
-            live: subjects under which the server repeats what is stored: they wake it up.
-            pause: seconds between looks while nothing wakes it up.
+            live: subjects under which it is told of what is stored, just before or after: they wake
+                it up.
+            pause: seconds between looks while nothing wakes it up; where something can, only soon
+                after there was something new.
+            gather: seconds for which it leaves alone what has woken it up: more may follow.
         """
         self._link = link
         self._stream = stream
         self._subject = subject
-        self._live = live
+        self._live = tuple(live)
         self._pause = pause
+        self._gather = gather
         self._news = asyncio.Event()
         self._must_check = True
         self._closed = False
-        self._calls = False
+        self._calls: set[str] = set()
+        """Subjects of which the next message wakes it up."""
+        self._stirred = time.monotonic()
         self.created = created
         self.next = first
         """Sequence of the message to come next, at least."""
@@ -101,7 +113,7 @@ class Follower:
 
     def _connection_changed(self, up: bool) -> None:  # noqa: FBT001 - a listener's signature
         self._must_check = True
-        self._calls = False
+        self._calls.clear()
         if up:
             self._news.set()
 
@@ -127,14 +139,17 @@ class Follower:
             if page:
                 self.next = page[-1].sequence + 1
                 self.is_behind = True
+                self._stirred = time.monotonic()
                 if len(page) == _PAGE and not self._closed:
                     self._ahead = asyncio.create_task(self._scan())
                 yield page
-            elif self._live and not self._calls:
+            elif len(self._calls) < len(self._live):
                 await self._listen()
             else:
                 self.is_behind = False
-                await self._rest(self._pause)
+                await self._rest(self.patience)
+                if self._news.is_set() and self._gather and not self._closed:
+                    await asyncio.sleep(self._gather)
 
     async def _scan(self) -> list[Stored]:
         return await self._link.scan(self._stream, self.next, subject=self._subject, limit=_PAGE)
@@ -160,16 +175,25 @@ class Follower:
         self.created = found.created
         self._must_check = False
 
+    @property
+    def patience(self) -> float:
+        """Seconds for which it waits for news at the moment before it looks by itself."""
+        if not self._live or time.monotonic() - self._stirred < _STIR:
+            return self._pause
+        return max(self._pause, _IDLE)
+
     async def _listen(self) -> None:
         """Be woken by the next message, once: a busy stream is not worth being told about."""
-
-        async def hear(_: Msg) -> None:
-            self._calls = False
-            self._news.set()
-
-        self._calls = True
         with suppress(TransportError):
-            await self._link.subscribe(self._live, hear, most=1)
+            for subject in self._live:
+                if subject not in self._calls:
+                    self._calls.add(subject)
+                    await self._link.subscribe(subject, partial(self._hear, subject), most=1)
+
+    async def _hear(self, subject: str, _: Msg) -> None:
+        self._calls.discard(subject)
+        self._stirred = time.monotonic()
+        self._news.set()
 
     async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):

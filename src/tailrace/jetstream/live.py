@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import msgspec
 from nats.aio.msg import Msg
@@ -19,6 +20,8 @@ from tailrace.jetstream.states import JetStreamStates
 from tailrace.model.remote import CancelRequest, RunState, decode_cancel, decode_state
 
 _log = logging.getLogger(__name__)
+_AHEAD = 2.0
+"""Seconds for which a run is listened to although nobody watches it yet."""
 
 
 class Watcher:
@@ -97,7 +100,7 @@ class LiveStates:
         self._names = names
         self._states = states
         self._runs: dict[str, _Watched] = {}
-        self._reading: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         link.listen(self._connection_changed)
 
     @asynccontextmanager
@@ -120,13 +123,61 @@ class LiveStates:
             yield watcher
         finally:
             watched.watchers.discard(watcher)
-            if not watched.watchers and self._runs.get(run_id) is watched:
-                del self._runs[run_id]
-                for subscription in watched.subscriptions:
-                    await self._link.unsubscribe(subscription)
+            await self._let_go(run_id, watched)
+
+    @asynccontextmanager
+    async def ahead(self, run_id: str) -> AsyncIterator[None]:
+        """Listen to a run while it is read, so that ``watch`` need not read it again.
+
+        Within the block ``tell`` says what was read; somebody should watch the run soon after.
+
+        Raises:
+            Unreachable: NATS is not connected.
+        """
+        watched = self._runs.setdefault(run_id, _Watched())
+        try:
+            async with watched.opening:
+                if not watched.subscriptions:
+                    await self._subscribe(run_id, watched)
+            yield
+        except BaseException:
+            await self._let_go(run_id, watched)
+            raise
+        asyncio.get_running_loop().call_later(_AHEAD, self._give_up, run_id, watched)
+
+    def tell(
+        self,
+        run_id: str,
+        state: RunState | None,
+        sequence: int,
+        *,
+        stored_at: float,
+        cancel: CancelRequest | None,
+    ) -> None:
+        """Take in how a run is that was read after it was listened to."""
+        watched = self._runs.get(run_id)
+        if watched is None or not watched.subscriptions or watched.opening.locked():
+            return
+        watched.is_read = True
+        if state is not None:
+            watched.offer(state, sequence, stored_at)
+        if cancel is not None:
+            watched.offer_cancel(cancel)
+
+    def _give_up(self, run_id: str, watched: _Watched) -> None:
+        """Listen no more if nobody has come to watch."""
+        if not watched.watchers and self._runs.get(run_id) is watched:
+            self._keep(self._let_go(run_id, watched))
+
+    async def _let_go(self, run_id: str, watched: _Watched) -> None:
+        if watched.watchers or watched.opening.locked() or self._runs.get(run_id) is not watched:
+            return
+        del self._runs[run_id]
+        for subscription in watched.subscriptions:
+            await self._link.unsubscribe(subscription)
 
     async def _subscribe(self, run_id: str, watched: _Watched) -> None:
-        async def hear_state(message: Msg) -> None:
+        def hear_state(message: Msg) -> None:
             headers = message.headers or {}
             sequence = int(headers.get("Nats-Sequence", 0))
             if not message.data or not sequence:
@@ -135,7 +186,7 @@ class LiveStates:
                 state = decode_state(message.data)
                 watched.offer(state, sequence, instant_of(headers.get("Nats-Time-Stamp", "")))
 
-        async def hear_cancel(message: Msg) -> None:
+        def hear_cancel(message: Msg) -> None:
             with suppress(msgspec.DecodeError):
                 watched.offer_cancel(decode_cancel(message.data))
 
@@ -144,13 +195,16 @@ class LiveStates:
             (names.live(names.state(run_id)), hear_state),
             (names.cancel(run_id), hear_cancel),
         ):
-            watched.subscriptions.append(await self._link.subscribe(subject, handler))
+            watched.subscriptions.append(await self._link.receive(subject, handler))
 
     def _connection_changed(self, up: bool) -> None:  # noqa: FBT001 - a listener's signature
         if up and self._runs:
-            task = asyncio.ensure_future(self._read_again())
-            self._reading.add(task)
-            task.add_done_callback(self._reading.discard)
+            self._keep(self._read_again())
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _read_again(self) -> None:
         """Read the states of all watched runs: what was pushed meanwhile is lost."""
@@ -162,8 +216,7 @@ class LiveStates:
                 return
 
     async def _read(self, run_id: str, watched: _Watched) -> None:
-        found = await self._states.read(run_id)
-        request = await self._states.cancel_request(run_id)
+        found, request = await self._states.read_with_wish(run_id)
         watched.is_read = True
         if found is not None:
             watched.offer(*found)

@@ -22,6 +22,8 @@ NEEDED_LEVEL = 3
 _VERSION = "tailrace.layout"
 _SECOND = 1_000_000_000
 _DAY = 86_400 * _SECOND
+_DURATIONS = frozenset({"ack_wait", "duplicate_window", "max_age"})
+"""Settings in nanoseconds; people are told seconds."""
 _IN_USE = 10058
 _CONSUMER_EXISTS = 10148
 
@@ -55,7 +57,14 @@ class Difference:
     wanted: Any
 
     def __str__(self) -> str:
-        return f"{self.stream}: {self.setting} is {self.found!r}, should be {self.wanted!r}"
+        found, wanted = (_spelled(self.setting, one) for one in (self.found, self.wanted))
+        return f"{self.stream}: {self.setting} is {found}, should be {wanted}"
+
+
+def _spelled(setting: str, value: Any) -> str:
+    if setting in _DURATIONS and isinstance(value, int):
+        return f"{value / _SECOND:g} s"
+    return repr(value)
 
 
 def streams(names: Names, limits: Limits) -> list[dict[str, Any]]:

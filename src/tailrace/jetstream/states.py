@@ -64,6 +64,28 @@ class JetStreamStates:
         stored = await self._link.last(self._names.runs, self._names.state(run_id))
         if stored is None or stored.is_marker:
             return None
+        return self._taken(stored)
+
+    async def read_with_wish(
+        self, run_id: str
+    ) -> tuple[tuple[RunState, int] | None, CancelRequest | None]:
+        """Return what ``read`` and ``cancel_request`` do, for one question.
+
+        Raises:
+            TransportError: TR405, a newer Tailrace wrote it, or something else did.
+        """
+        if not is_token(run_id):
+            return None, None
+        subject, flag = self._names.state(run_id), self._names.cancel_flag(run_id)
+        stored = await self._link.last_of(self._names.runs, [subject, flag])
+        by_subject = {one.subject: one for one in stored if not one.is_marker}
+        state, wish = by_subject.get(subject), by_subject.get(flag)
+        return (
+            None if state is None else self._taken(state),
+            None if wish is None else decode_cancel(wish.body),
+        )
+
+    def _taken(self, stored: Stored) -> tuple[RunState, int]:
         state = _read_state(stored)
         if state.status in _TERMINAL:
             self._remember(stored.sequence)
@@ -196,7 +218,7 @@ class JetStreamStates:
         ``cancel_request`` when a run is claimed, and when the connection is back.
         """
 
-        async def hear(message: Msg) -> None:
+        def hear(message: Msg) -> None:
             run_id = message.subject.rpartition(".")[2]
             try:
                 request = decode_cancel(message.data)
@@ -204,7 +226,7 @@ class JetStreamStates:
                 return
             handler(run_id, request)
 
-        await self._link.subscribe(self._names.cancel("*"), hear)
+        await self._link.receive(self._names.cancel("*"), hear)
 
 
 def _read_state(stored: Stored) -> RunState:

@@ -175,6 +175,8 @@ class SqliteTraceReader:
             limits = (wanted, wanted + "g", *own.values(), _SHOWN + 1)
             rows = self._db.execute(query, limits).fetchall()
             others = self._foreign.matching(wanted, _SHOWN + 1)
+            if not rows and not others:  # ids of 64 bits are written without their zeros, too
+                others = self._foreign.matching(wanted.zfill(32), 1)
         matches: list[str] = sorted({row[0] for row in rows} | {*others})
         if not matches:
             raise self._not_found(f"no run id begins with {prefix!r}")

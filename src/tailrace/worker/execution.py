@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from weakref import ReferenceType
 
 from tailrace.engine import Reuse, Run, RunRequest
 from tailrace.engine.continuation import Continuation, JournalState
@@ -18,7 +20,7 @@ from tailrace.model import Flow, FlowPlan, Policy, RunId
 from tailrace.model.journal import AnyRecord
 from tailrace.model.remote import Job
 from tailrace.policy import PolicyValidator
-from tailrace.ports import Journal, Tracer
+from tailrace.ports import FailureWatch, Journal, Tracer
 from tailrace.runtime.fingerprint import steps_of
 from tailrace.runtime.inputs import encode_inputs
 from tailrace.runtime.plans import ReadyPlan, ready_plan
@@ -128,15 +130,15 @@ def prepare(
         DefinitionError: a node to start from is unknown.
         NotFound: nothing is known of the run to go on with.
     """
-    job, settings = assignment.job, around.settings
+    job = assignment.job
     continued, reuse, taken_back = _earlier(assignment, around, ready)
     if around.tracers:
         journal = ObservedJournal(journal, around.tracers)
-    run: Run
     caller = parse_traceparent(job.traceparent, job.tracestate) if job.traceparent else None
     is_ours = caller is not None and caller.trace_id == job.run_id
     queued_at = int(job.submitted_at * 1e9)
-    watch = LateWatch(lambda: watch_of(run, around.worker_id, current_config(), settings))
+    ref: list[ReferenceType[Run]] = []  # a run that holds itself stays until somebody looks for it
+    watch = LateWatch(partial(_watch_of, ref, around))
     run = Run(
         RunRequest(
             plan=ready.plan,
@@ -168,7 +170,14 @@ def prepare(
         ),
         journal,
     )
+    ref.append(weakref.ref(run))
     return run
+
+
+def _watch_of(ref: list[ReferenceType[Run]], around: Surroundings) -> FailureWatch:
+    run = ref[0]()
+    assert run is not None  # noqa: S101 - it is what asks
+    return watch_of(run, around.worker_id, current_config(), around.settings)
 
 
 def _attributes(

@@ -21,6 +21,7 @@ from tailrace.model.letter import DeadLetter
 from tailrace.model.remote import CancelRequest, Job, RunState
 from tailrace.model.states import RunStatus
 from tailrace.ports import Delivery
+from tailrace.worker.beginnings import Beginnings
 from tailrace.worker.catalogue import FlowNotFound
 from tailrace.worker.engines import EnginePool, EngineThread, Work
 from tailrace.worker.execution import Assignment, Surroundings, plan_of, prepare, task_names
@@ -38,6 +39,8 @@ _FORCE = 1.0
 _ABANDON = 1.0
 """Seconds after that until the thread is left behind."""
 
+_LAID_ASIDE = object()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
@@ -47,6 +50,7 @@ class Means:
     transport: Transport
     mailbox: Mailbox
     pool: EnginePool
+    beginnings: Beginnings
     give: Callable[[Work], None]
     """Has an engine do a part of a run."""
     spool: Spool
@@ -116,7 +120,10 @@ class HeldRun:
         self.writer.gate = gate
         self._is_active = True
         self.means.pool.active += 1
-        self.means.give(self._start)
+        if not self.means.beginnings.fits(self.assignment, len(self.delivery.body)):
+            self.means.give(self._start)
+        elif (waits_for := self._started(self.means.beginnings.start)) is not _LAID_ASIDE:
+            self.means.give(partial(self._go_on, waits_for))
 
     def _take(self, entry: Entry) -> None:
         self._expect()
@@ -141,34 +148,58 @@ class HeldRun:
             timer.cancel()
         self._timers.clear()
 
-    # On an engine's thread.
+    # On an engine's thread, or in place.
 
-    def _start(self, engine: EngineThread) -> None:
-        """Begin to execute the run; what goes wrong is told to the other loop."""
-        self.engine = engine
-        post = self.means.mailbox.post
-        around = self.means.around
+    def _started(self, start: Callable[[Coroutine[Any, Any, Any], Context], object]) -> object:
+        """Begin to execute the run; what goes wrong is told to the loop that talks to NATS.
+
+        Returns:
+            What it waits for; ``_LAID_ASIDE``: for its claim, or for nothing any more.
+        """
+        means = self.means
+        post, around = means.mailbox.post, means.around
         try:
             ready, policy = plan_of(self.assignment, around)
+            means.beginnings.learn(self.job, ready.plan)
             self._tasks = task_names(ready.plan)
             run = prepare(self.assignment, around, self.journal, ready, policy, self._deliver)
         except Exception as error:  # noqa: BLE001 - becomes the failure of the run
             post(partial(self._cannot_begin, error))
-            return
+            return _LAID_ASIDE
         self.run = run
         if self.wish is not None:
             run.request_cancel(_reason(self.wish))
         self._work, self._context = run.execute(), copy_context()
+        self.journal.lays_aside = True
         try:
-            waits_for = engine.start(self._work, self._context)
-            if isinstance(waits_for, Claim):
-                run.pause()
-                self.engine = None
-                self.journal.claim(waits_for, self._resume)
-            else:
-                engine.finish(self._work, self._context, waits_for)
+            waits_for = start(self._work, self._context)
         except BaseException as error:  # noqa: BLE001 - likewise
             post(partial(self._engine_stopped, error))
+            return _LAID_ASIDE
+        self.journal.lays_aside = False
+        if not isinstance(waits_for, Claim):
+            return waits_for
+        run.pause()
+        is_here, self.engine = self.engine is None, None
+        self.journal.claim(waits_for, self._resume, is_here=is_here)
+        return _LAID_ASIDE
+
+    # On an engine's thread.
+
+    def _start(self, engine: EngineThread) -> None:
+        self.engine = engine
+        waits_for = self._started(engine.start)
+        if waits_for is not _LAID_ASIDE:
+            self._go_on(waits_for, engine)
+
+    def _go_on(self, waits_for: object, engine: EngineThread) -> None:
+        """Execute a run to its end that waits for something else than its claim."""
+        self.engine = engine
+        assert self._work is not None  # noqa: S101 - it has begun
+        try:
+            engine.finish(self._work, self._context, waits_for)
+        except BaseException as error:  # noqa: BLE001 - becomes the failure of the run
+            self.means.mailbox.post(partial(self._engine_stopped, error))
 
     def _deliver(self, output: Any) -> None:
         self.outcome = self.means.outcomes.outcome(self.run_id, output)
@@ -380,6 +411,17 @@ class HeldRun:
             await self.means.transport.reachability.insist(partial(self.delivery.drop, str(error)))
         self._timers_off()
         self.means.finished(self)
+
+    def part(self) -> None:
+        """Let go of its parts, which know each other: the run is settled.
+
+        What is dropped now need not be looked for as garbage.
+        """
+        if self._is_active:
+            return
+        self.run = self._work = None
+        self.journal.leave()
+        self.writer.leave()
 
     def _timers_off(self) -> None:
         if not self._is_active:

@@ -31,8 +31,8 @@ class Taken:
 
     delivery: Delivery
     job: Job
-    wishes: Task[dict[str, CancelRequest]]
-    """Says which of the runs taken with it are to be cancelled."""
+    wishes: Task[dict[str, CancelRequest]] | None
+    """Says which of the runs taken with it are to be cancelled; None: it is known not to be."""
     at: float
     wish: CancelRequest | None = None
     """Heard since."""

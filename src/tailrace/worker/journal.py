@@ -125,6 +125,8 @@ class RemoteJournal:
         self._noted = False
         self._flushed: deque[Entry] = deque()
         """Notes on their way."""
+        self.lays_aside = False
+        """Whether who appends first is on no loop yet, and can be laid aside."""
         self.closed: StoreError | None = None
         """Why nothing is taken any more."""
 
@@ -137,7 +139,7 @@ class RemoteJournal:
         last = records[-1]
         if not self._begun:
             self._begun = True
-            if asyncio.current_task() is None:  # the run is not on a loop yet
+            if self.lays_aside:
                 return Claim(Entry(records))
         if last.__class__ is RunFinished:
             if last.failure is None:
@@ -148,10 +150,19 @@ class RemoteJournal:
             return None
         return self._post(records, awaited=True)
 
-    def claim(self, claim: Claim, resume: Callable[[], None]) -> None:
-        """Hand the first records over; ``resume`` is called when they are durable, or never are."""
+    def claim(self, claim: Claim, resume: Callable[[], None], *, is_here: bool) -> None:
+        """Hand the first records over; ``resume`` is called when they are durable, or never are.
+
+        Args:
+            claim: what the run waits for.
+            resume: called on the loop behind the mailbox.
+            is_here: whether this is that loop.
+        """
         claim.entry.resume = resume
-        self._mailbox.post(partial(self._take, claim.entry))
+        if is_here:
+            self._take(claim.entry)
+        else:
+            self._mailbox.post(partial(self._take, claim.entry))
 
     def _stand(self, records: Sequence[AnyRecord]) -> None:
         with self._lock:
@@ -227,5 +238,14 @@ class RemoteJournal:
         """Take nothing any more: the run is not ours, or ends without its engine."""
         self.closed = error
 
+    def leave(self) -> None:
+        """Know nobody any more to hand anything to: the run is settled."""
+        self.closed = self.closed or StoreError("the run is over")
+        self._take = _drop
+
     def close(self) -> None:
         """Nothing is left to do: what was noted went with the end of the run."""
+
+
+def _drop(entry: Entry) -> None:
+    entry.settle(StoreError("the run is over"))

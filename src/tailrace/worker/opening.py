@@ -20,10 +20,10 @@ from tailrace.worker.execution import Assignment
 from tailrace.worker.fallout import start_of
 from tailrace.worker.held import HeldRun, Means
 from tailrace.worker.lineage import inline_of, read_lineage, records_of
+from tailrace.worker.wishes import Asked
 
 _log = logging.getLogger("tailrace.worker")
 _TERMINAL = frozenset(status.value for status in RunStatus if status.is_terminal)
-Asked = asyncio.Task[dict[str, CancelRequest]]
 
 
 class Hold(Protocol):
@@ -147,7 +147,8 @@ class Opener:
         elif state.crashes >= self._poison_limit:
             self._end_as_poison(held)
         else:
-            _log.info("goes on with run %s, which %s had", job.run_id, before.worker or "nobody")
+            was = f"{before.worker} had" if before.worker else "was handed back"
+            _log.info("goes on with run %s, which %s", job.run_id, was)
             wish = (await self._ask([job.run_id])).get(job.run_id)
             if wish is not None:
                 held.cancel(wish)

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tailrace.model.remote import CancelRequest, Job, RunState
 from tailrace.model.states import RunStatus
 from tailrace.ports import Delivery
 from tailrace.settings import Settings
+from tailrace.worker.beginnings import Beginnings
 from tailrace.worker.catalogue import Catalogue
 from tailrace.worker.engines import EnginePool, Work
 from tailrace.worker.execution import Assignment, Surroundings
@@ -31,9 +33,10 @@ from tailrace.worker.intake import Intake, Taken
 from tailrace.worker.mailbox import Mailbox
 from tailrace.worker.opening import Gate, Opener
 from tailrace.worker.outcome import OutcomeKeeper
-from tailrace.worker.presence import BEAT, Presence
+from tailrace.worker.presence import Presence
 from tailrace.worker.spool import DiskSpool
 from tailrace.worker.transport import Transport
+from tailrace.worker.wishes import Wishes
 
 _log = logging.getLogger("tailrace.worker")
 _LONG_POLL = 5.0
@@ -104,18 +107,21 @@ class Worker:
             concurrency=given.concurrency,
             version=version("tailrace"),
         )
+        around = Surroundings(
+            catalogue=catalogue,
+            settings=settings,
+            worker_id=options.worker_id,
+            artifacts=options.folder / "artifacts",
+            grace=given.grace,
+            judgement=judgement,
+        )
+        self._beginnings = Beginnings(around)
         self._means = Means(
-            around=Surroundings(
-                catalogue=catalogue,
-                settings=settings,
-                worker_id=options.worker_id,
-                artifacts=options.folder / "artifacts",
-                grace=given.grace,
-                judgement=judgement,
-            ),
+            around=around,
             transport=transport,
             mailbox=Mailbox(asyncio.get_running_loop()),
             pool=self._pool,
+            beginnings=self._beginnings,
             give=self._give,
             spool=self._spool,
             outcomes=OutcomeKeeper(transport.objects, transport.reachability.insist),
@@ -124,11 +130,11 @@ class Worker:
             finished=self._finished,
             taken_over=self._known_after_all,
         )
-
+        self._wishes = Wishes(transport, self._cancel, self._keep)
         self._opener = Opener(
             self._means,
             hold=self._hold,
-            ask=self._asked,
+            ask=self._wishes.ask,
             instance_id=self.presence.instance_id,
             poison_limit=settings.failures.poison_limit,
         )
@@ -147,7 +153,7 @@ class Worker:
         transport = self._transport
         await self._ship_spool()
         await self.presence.warn_of_twin()
-        await transport.reachability.insist(lambda: transport.states.on_cancel(self._cancel))
+        await self._wishes.listen()
         loops = [
             asyncio.create_task(loop())
             for loop in (
@@ -155,7 +161,7 @@ class Worker:
                 self._give_back,
                 self._extend,
                 self.presence.keep,
-                self._look_for_wishes,
+                partial(self._wishes.look_again, self._uncancelled),
             )
         ]
         stopping = asyncio.create_task(self._stopping.wait())
@@ -177,6 +183,7 @@ class Worker:
                 loop.cancel()
             await asyncio.wait({stopping, *loops})
             self._pool.close()
+            self._beginnings.close()
             await transport.close()
 
     async def _ship_spool(self) -> None:
@@ -233,11 +240,17 @@ class Worker:
             else:
                 fresh.append((delivery, job))
         if fresh:
-            wishes = self._asked([job.run_id for _, job in fresh])
-            now = time.monotonic()
-            for delivery, job in fresh:
-                self._intake.put(Taken(delivery, job, wishes, now))
+            self._put_in(fresh)
             self._begin_some()
+
+    def _put_in(self, fresh: Sequence[tuple[Delivery, Job]]) -> None:
+        """Have runs wait for engines, and ask whether they are to be cancelled where need be."""
+        known, now = self._wishes.rules_out, time.monotonic()
+        unsure = [job.run_id for delivery, job in fresh if not known(delivery, job)]
+        asked = self._wishes.ask(unsure) if unsure else None
+        for delivery, job in fresh:
+            wishes = asked if job.run_id in unsure else None
+            self._intake.put(Taken(delivery, job, wishes, now))
 
     @property
     def _free(self) -> int:
@@ -268,10 +281,11 @@ class Worker:
             assignment = Assignment(
                 job=taken.job, delivery=delivery.number, stored_ns=delivery.stored_ns
             )
-            held = self._hold(delivery, assignment)
+            held, wishes = self._hold(delivery, assignment), taken.wishes
             if taken.wish is not None:
                 held.cancel(taken.wish)
-            held.begin(Gate(held, taken.wishes))
+                wishes = wishes or self._wishes.ask([taken.job.run_id])
+            held.begin(None if wishes is None else Gate(held, wishes))
         self._show_runs()
 
     async def _give_back(self) -> None:
@@ -296,15 +310,6 @@ class Worker:
         for taken in waiting:
             with contextlib.suppress(TransportError):
                 await taken.delivery.give_back()
-
-    def _asked(self, run_ids: Sequence[str]) -> asyncio.Task[dict[str, CancelRequest]]:
-        task = asyncio.create_task(self._wishes(run_ids))
-        self._keep(task)
-        return task
-
-    async def _wishes(self, run_ids: Sequence[str]) -> dict[str, CancelRequest]:
-        transport = self._transport
-        return await transport.reachability.insist(lambda: transport.wishes(run_ids))
 
     def _hold(
         self,
@@ -409,26 +414,17 @@ class Worker:
                 return
         await self._extend_one(held)
 
-    def _cancel(self, run_id: str, request: CancelRequest) -> None:
+    def _cancel(self, run_id: str, request: CancelRequest) -> bool:
+        """Cancel a run; False: it is not here."""
         held, waiting = self._held.get(run_id), self._intake.find(run_id)
         if held is not None:
             held.cancel(request)
         elif waiting is not None:
             waiting.wish = request
+        return held is not None or waiting is not None
 
-    async def _look_for_wishes(self) -> None:
-        """See to wishes to cancel that were uttered while the connection was lost."""
-        while True:
-            await asyncio.sleep(BEAT)
-            waiting = [one for one, held in self._held.items() if held.wish is None]
-            if not waiting:
-                continue
-            try:
-                wishes = await self._transport.wishes(waiting)
-            except TransportError:
-                continue
-            for run_id, wish in wishes.items():
-                self._cancel(run_id, wish)
+    def _uncancelled(self) -> list[str]:
+        return [one for one, held in self._held.items() if held.wish is None]
 
     def _finished(self, held: HeldRun) -> None:
         if self._held.get(held.run_id) is held:
@@ -437,6 +433,7 @@ class Worker:
             self.presence.ended(held.writer.state)
             self._options.on_end(held.writer.state)
         self._intake.saw(time.monotonic() - held.begun_at)
+        held.part()
         self._begin_some()
 
     def _show_runs(self) -> None:
@@ -453,7 +450,7 @@ class Worker:
         """Let runs end for a while, and hand the others back."""
         self._show_runs()
         if not self._quiet.is_set():
-            _log.info("ends %d runs, for at most %g s", len(self._held), self._drain)
+            _log.info("finishes runs (%d), for at most %g s", len(self._held), self._drain)
         try:
             async with asyncio.timeout(self._drain):
                 await self._quiet.wait()

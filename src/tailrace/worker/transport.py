@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from tailrace.errors import TransportError
 from tailrace.jetstream.access import address_of, limits_of, names_of
 from tailrace.jetstream.answers import Rejected, Unreachable, is_final
+from tailrace.jetstream.follow import identity
 from tailrace.jetstream.letters import JetStreamLetters
 from tailrace.jetstream.link import Link
 from tailrace.jetstream.names import Names
@@ -72,9 +73,12 @@ class Reachability:
 
     def __init__(self) -> None:
         self._up = asyncio.Event()
+        self.connection = 0
+        """Grows with each connection that is found or lost."""
 
     def changed(self, up: bool) -> None:  # noqa: FBT001 - a listener's signature
         """Take in that the connection stands, or is lost."""
+        self.connection += 1
         if up:
             self._up.set()
         else:
@@ -113,6 +117,8 @@ class Transport:
     reachability: Reachability
     wishes: Callable[[Sequence[str]], Awaitable[dict[str, CancelRequest]]]
     """Returns which of these runs are to be cancelled."""
+    newest: Callable[[], Awaitable[int]]
+    """Returns the sequence of the last message in the stream of runs."""
     close: Callable[[], Awaitable[None]]
     stop_taking: Callable[[], Awaitable[None]]
     room: Callable[[], int]
@@ -150,6 +156,10 @@ async def connect(settings: NatsSettings, *, name: str) -> Transport:
     for difference in differences:
         _log.warning("the streams are not as the settings say: %s", difference)
     queue = JetStreamQueue(link, names, limits)
+
+    async def newest() -> int:
+        return (await identity(link, names.runs)).last
+
     return Transport(
         queue=queue,
         states=JetStreamStates(link, names, limits),
@@ -158,6 +168,7 @@ async def connect(settings: NatsSettings, *, name: str) -> Transport:
         objects=queue.objects,
         reachability=reachability,
         wishes=_Wishes(link, names).of,
+        newest=newest,
         close=link.close,
         stop_taking=queue.close,
         room=lambda: link.max_payload,

@@ -79,3 +79,32 @@ class Watcher(Protocol):
     def lost(self, writer: RunWriter, error: Conflict) -> None:
         """Somebody else has the run."""
         ...
+
+
+class _Nobody:
+    """Watches a run that is settled."""
+
+    def see(self, records: Sequence[AnyRecord]) -> None:
+        """See nothing."""
+
+    def before_end(self, state: RunState, end: RunFinished) -> None:
+        """Say nothing."""
+
+    def ended_soon(self) -> bool:
+        """Have nothing left to do."""
+        return True
+
+    async def ended(self, writer: RunWriter) -> None:
+        """Do nothing."""
+
+    def refused(self, writer: RunWriter, error: TransportError) -> None:
+        """Do nothing."""
+
+    async def given_up(self, writer: RunWriter, error: TransportError) -> None:
+        """Do nothing."""
+
+    def lost(self, writer: RunWriter, error: Conflict) -> None:
+        """Do nothing."""
+
+
+NOBODY: Watcher = _Nobody()

@@ -15,7 +15,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import TypeVar
@@ -29,7 +28,8 @@ from tailrace.ports import RunStates
 from tailrace.tracing.wire import join
 from tailrace.worker.journal import Entry
 from tailrace.worker.snapshot import SnapshotFold
-from tailrace.worker.witnesses import Gate, Reachability, Spool, Watcher
+from tailrace.worker.update import Update
+from tailrace.worker.witnesses import NOBODY, Gate, Reachability, Spool, Watcher
 
 T = TypeVar("T")
 _log = logging.getLogger("tailrace.worker")
@@ -44,21 +44,6 @@ _PATIENCE = 10
 _LONGEST_PAUSE = 5.0
 _UNFIT = "TR403"
 _CANCELLING = RunStatus.CANCELLING.value
-
-
-@dataclass(slots=True)
-class _Update:
-    """A state that is to be stored, with the entries that it holds."""
-
-    shown: RunState
-    """As it was: it may be repeated, whatever is wished meanwhile."""
-    inline: list[tuple[int, bytes]]
-    added: Sequence[tuple[int, bytes]]
-    before: int
-    """Batches before."""
-    began: float
-    entries: Sequence[Entry] = ()
-    ends: bool = False
 
 
 class RunWriter:
@@ -149,6 +134,11 @@ class RunWriter:
             entry.settle(error)
         self._behind.clear()
 
+    def leave(self) -> None:
+        """Tell nobody any more: the run is settled."""
+        if self._over:
+            self._watcher = NOBODY
+
     def end(self, records: Sequence[AnyRecord], *, reason: StoreError) -> None:
         """End the run in the place of its engine, whose entries are refused from now on."""
         self.close(reason)
@@ -222,7 +212,7 @@ class RunWriter:
             told(None)
         return True
 
-    def _was_sent(self, update: _Update, sequence: int | None) -> None:
+    def _was_sent(self, update: Update, sequence: int | None) -> None:
         """Take in under which sequence it is stored; None: that is not known, or it is not."""
         self._is_sent = False
         if self._calm is not None:
@@ -243,7 +233,7 @@ class RunWriter:
         if not self._over and (self._entries or self._stale):
             self._work_on()
 
-    async def _work(self, update: _Update | None = None) -> None:
+    async def _work(self, update: Update | None = None) -> None:
         if update is not None:
             await self._step(update)
         while not self._over and (self._behind or self._entries or self._is_due()):
@@ -252,7 +242,7 @@ class RunWriter:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._pause, self._refresh)
 
-    async def _step(self, update: _Update | None = None) -> None:
+    async def _step(self, update: Update | None = None) -> None:
         entries: Sequence[Entry]
         if update is not None:
             entries = update.entries
@@ -418,7 +408,7 @@ class RunWriter:
 
     def _update(
         self, kept: Sequence[tuple[int, bytes]], added: Sequence[tuple[int, bytes]]
-    ) -> _Update:
+    ) -> Update:
         state, inline = self.state, [*kept, *added]
         before = state.batches
         state.journal = tuple([batch for _, batch in inline])
@@ -426,9 +416,9 @@ class RunWriter:
             state.batches = inline[-1][0]
         state.updated_at = state.heartbeat_at = time.time()
         self._stale = False
-        return _Update(copy(state), inline, added, before, time.monotonic())
+        return Update(copy(state), inline, added, before, time.monotonic())
 
-    async def _store(self, update: _Update) -> None:
+    async def _store(self, update: Update) -> None:
         state, shown = self.state, update.shown
         try:
             sequence = await self._insist(
@@ -441,7 +431,7 @@ class RunWriter:
             raise
         self._note(update, sequence)
 
-    def _note(self, update: _Update, sequence: int) -> None:
+    def _note(self, update: Update, sequence: int) -> None:
         """The state is stored."""
         self.sequence = sequence
         self._inline = update.inline

@@ -60,12 +60,34 @@ def test_what_is_there_comes_first_then_what_is_stored(
     in_room(nats_server, nats_prefix, body)
 
 
+def test_what_is_sent_under_any_of_its_subjects_wakes_a_follower_that_looks_rarely(
+    nats_server: NatsServer, nats_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tailrace.jetstream.follow._IDLE", 600.0)
+    monkeypatch.setattr("tailrace.jetstream.follow._STIR", 0.1)
+
+    async def body(room: Room) -> None:
+        names = room.names
+        live = (names.live(names.state(">")), names.queues("*", "*"))
+        follower = Follower(room.link, names.runs, live=live, pause=0.02, gather=0.01)
+        async with following(follower) as seen, asyncio.timeout(30):
+            for number in range(3):
+                await until(lambda: follower.patience > 1, "it looks rarely")
+                await room.queue.submit(job(f"r{number}"))
+                await until(lambda: len(seen.subjects) == 2 * number + 1, "a job woke it")  # noqa: B023
+                await until(lambda: follower.patience > 1, "it looks rarely")
+                await room.states.write(RunState(job=job(f"r{number}")), expected=0)
+                await until(lambda: len(seen.subjects) == 2 * number + 2, "a state woke it")  # noqa: B023
+
+    in_room(nats_server, nats_prefix, body)
+
+
 def test_a_follower_that_sleeps_is_woken_by_what_is_stored_or_by_who_knows(
     nats_server: NatsServer, nats_prefix: str
 ) -> None:
     async def body(room: Room) -> None:
         live = room.names.live(room.names.state(">"))
-        follower = Follower(room.link, room.names.runs, live=live, pause=600)
+        follower = Follower(room.link, room.names.runs, live=(live,), pause=600)
         async with following(follower) as seen, asyncio.timeout(30):
             for number in range(3):
                 await until(lambda: not follower.is_behind, "it sleeps")
@@ -84,7 +106,7 @@ def test_nothing_is_missed_or_repeated_over_restarts_of_the_server(
 ) -> None:
     async def body(room: Room) -> None:
         live = room.names.live(room.names.state(">"))
-        follower = Follower(room.link, room.names.runs, live=live, pause=0.02)
+        follower = Follower(room.link, room.names.runs, live=(live,), pause=0.02)
         async with following(follower) as seen:
             for turn in range(3):
                 for number in range(5):

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+import pytest
+
 from jetstream_room import Room, in_room, job, room_on, until
 from jetstream_server import NatsServer
 from tailrace.jetstream.again import persist
@@ -89,3 +91,46 @@ def test_the_last_state_is_not_missed_when_it_is_written_while_the_connection_is
             )
 
     in_room(own_nats_server, "tailrace", body)
+
+
+def test_who_watches_what_was_read_while_it_was_listened_to_reads_nothing_more(
+    nats_server: NatsServer, nats_prefix: str
+) -> None:
+    async def body(room: Room) -> None:
+        live = LiveStates(room.link, room.names, room.states)
+        state = RunState(job=job("r1"), status="RUNNING", claims=1)
+        sequence = await room.states.write(state, expected=0)
+        async with live.ahead("r1"):
+            live.tell("r1", state, sequence, stored_at=1.0, cancel=None)
+        newer = await room.states.write(RunState(job=job("r1"), claims=2), expected=sequence)
+        asked = room.link._next
+        async with live.watch("r1") as watcher:
+            assert room.link._next == asked
+            await until(lambda: watcher.sequence == newer, "the newest state")
+        assert len(room.link._client._subs) == 1
+
+    in_room(nats_server, nats_prefix, body)
+
+
+def test_what_was_listened_to_in_vain_is_left(
+    nats_server: NatsServer, nats_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tailrace.jetstream.live._AHEAD", 0.01)
+
+    async def body(room: Room) -> None:
+        live = LiveStates(room.link, room.names, room.states)
+
+        async def fail() -> None:
+            async with live.ahead("r1"):
+                assert len(room.link._client._subs) == 3
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            await fail()
+        assert len(room.link._client._subs) == 1
+        async with live.ahead("r2"):
+            live.tell("r2", None, 0, stored_at=0.0, cancel=CancelRequest(at=1.0))
+        await until(lambda: len(room.link._client._subs) == 1, "it is left")
+        live.tell("r2", None, 0, stored_at=0.0, cancel=None)  # nobody listens: nothing happens
+
+    in_room(nats_server, nats_prefix, body)

@@ -40,7 +40,12 @@ class DecisionsFollower:
         stream, writer = self._names.decisions, self._desk.writer
         position = await self._desk.write(writer.position, stream)
         follower = Follower(
-            self._link, stream, first=position.sequence + 1, created=position.created, pause=0.2
+            self._link,
+            stream,
+            first=position.sequence + 1,
+            created=position.created,
+            pause=0.2,
+            live=(self._names.decision("*", "*"),),
         )
         try:
             async for page in follower.pages():

@@ -41,7 +41,12 @@ class LettersFollower:
         position = await self._desk.write(writer.position, stream)
         self._taken = position.sequence
         follower = self._follower = Follower(
-            self._link, stream, first=position.sequence + 1, created=position.created, pause=0.2
+            self._link,
+            stream,
+            first=position.sequence + 1,
+            created=position.created,
+            pause=0.2,
+            live=(self._names.letters_named("*"),),
         )
         try:
             async for page in follower.pages():

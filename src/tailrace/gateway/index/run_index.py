@@ -237,10 +237,10 @@ class SqliteRunIndex:
         """Return the number of runs by (status, flow)."""
         return await self._desk.read(self._desk.reader.counts, tenant)
 
-    async def updated_since(self, instant: float) -> Mapping[str, int]:
+    async def updated_since(self, instant: float, tenant: str | None = None) -> Mapping[str, int]:
         """Return the number of runs by status, of those that changed since."""
         at = round(instant * _MICROS) - 1
-        return await self._desk.read(self._desk.reader.updated_since, at)
+        return await self._desk.read(self._desk.reader.updated_since, at, tenant)
 
     async def decide(self, decision: GroupDecision) -> None:
         """Have something decided about a group of failures, for all gateways.

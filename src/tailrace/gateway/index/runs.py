@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from tailrace.errors import NotFound, TransportError
@@ -29,6 +29,9 @@ _GATHER, _LONGEST = 0.01, 0.25
 _EACH = 0.001
 """Seconds by which a message makes the next ones gather longer: a run that is over by then is one
 message to be read instead of three, and a row to be written instead of three."""
+_REST = 0.02
+"""Seconds for which news are left alone that come when there was none: a short run is over by then,
+and who waits for it is answered before it is written into lists."""
 _RELEASE = 0.1
 """Seconds between looks for news of runs that go on."""
 _TRACES = 500
@@ -55,6 +58,7 @@ class RunsFollower:
         self._turn = asyncio.Lock()
         self._behind = asyncio.Event()
         self._has_room = asyncio.Event()
+        self._holds = asyncio.Event()
         self._created = ""
         self.listed = 0
         """Sequence up to which lists are made."""
@@ -98,7 +102,8 @@ class RunsFollower:
             self._names.runs,
             first=position.sequence + 1,
             created=position.created,
-            live=self._names.live(self._names.state(">")),
+            live=_heard(self._names),
+            gather=_REST,
         )
         self._behind.clear()
         self._has_room.clear()
@@ -127,26 +132,44 @@ class RunsFollower:
 
     async def _take(self, page: Sequence[Stored], *, together: bool) -> None:
         """Make lists of a page, and traces where they are not far behind."""
-        messages = await self._messages(page, bodies=together)
+        bodies = await self._bodies(page) if together else {}
         self.listed, self.latest = page[-1].sequence, micros_of(page[-1])
         if together:
             self.traced = self.listed
         else:
             self._behind.set()
-        missing = await self._apply(messages, self._held.take(messages) if together else ())
-        told = (one for one in messages if one.__class__ is not Batch)
-        self._overlay.confirm(one.run_id for one in told)
+        told, missing = await self._desk.write(self._take_in, page, bodies, together)
+        self._overlay.confirm(told)
+        if len(self._held):
+            self._holds.set()
         await self._mend(missing)
+
+    def _take_in(
+        self,
+        page: Sequence[Stored],
+        bodies: Mapping[int, bytes],
+        together: bool,  # noqa: FBT001 - called by the desk
+    ) -> tuple[list[str], list[str]]:
+        """Write a page, in the desk's thread; return whose lists and which journals to mend."""
+        messages = self._messages(page, bodies)
+        traced = self._held.take(messages) if together else []
+        missing = self._apply(messages, traced)
+        return [one.run_id for one in messages if one.__class__ is not Batch], missing
 
     async def _release(self) -> None:
         """Make the traces of runs that go on, a little later."""
         while True:
+            await self._holds.wait()
             await asyncio.sleep(_RELEASE)
-            if len(self._held):
-                async with self._turn:
-                    ready = self._held.due()
-                    missing = await self._apply((), ready) if ready else []
-                await self._mend(missing)
+            async with self._turn:
+                missing = await self._desk.write(self._let_go)
+                if not len(self._held):
+                    self._holds.clear()
+            await self._mend(missing)
+
+    def _let_go(self) -> list[str]:
+        ready = self._held.due()
+        return self._apply((), ready) if ready else []
 
     async def _trace(self) -> None:
         """Make the traces of what is listed already; pages are read while those before are made."""
@@ -180,32 +203,37 @@ class RunsFollower:
 
     async def _trace_page(self, page: Sequence[Stored]) -> None:
         async with self._turn:
-            messages = await self._messages(page, bodies=True)
-            ready = [*self._held.due(), *messages]
+            bodies = await self._bodies(page)
             self.traced = page[-1].sequence if page else self.listed
-            missing = await self._apply((), ready)
+            missing = await self._desk.write(self._trace_in, page, bodies)
             if self.traced >= self.listed:
                 self._behind.clear()
         await self._mend(missing)
 
-    async def _apply(self, listed: Sequence[Message], traced: Sequence[Message]) -> list[str]:
+    def _trace_in(self, page: Sequence[Stored], bodies: Mapping[int, bytes]) -> list[str]:
+        messages = self._messages(page, bodies)
+        return self._apply((), [*self._held.due(), *messages])
+
+    def _apply(self, listed: Sequence[Message], traced: Sequence[Message]) -> list[str]:
+        """Write what messages tell; in the desk's thread."""
         position = Position(self._created, self.listed, self._held.before(self.traced))
-        apply = self._desk.writer.apply
-        missing = await self._desk.write(apply, listed, traced, self._names.runs, position)
+        missing = self._desk.writer.apply(listed, traced, self._names.runs, position)
         self._written = position.traced
         return missing
 
-    async def _messages(self, page: Iterable[Stored], *, bodies: bool) -> list[Message]:
-        """Return what a page tells; batches that are kept apart are read where they are needed."""
+    def _messages(self, page: Iterable[Stored], bodies: Mapping[int, bytes]) -> list[Message]:
+        """Return what a page tells; in the desk's thread."""
         found: list[Message] = []
         for stored in page:
-            body = stored.body
-            if bodies and REFERENCE in stored.headers:
-                body = await self._body(stored)
-            message = message_of(self._names, stored, body)
+            message = message_of(self._names, stored, bodies.get(stored.sequence, stored.body))
             if message is not None:
                 found.append(message)
         return found
+
+    async def _bodies(self, page: Iterable[Stored]) -> dict[int, bytes]:
+        """Read the batches that are kept apart from their messages, by sequence."""
+        apart = [stored for stored in page if REFERENCE in stored.headers]
+        return {stored.sequence: await self._body(stored) for stored in apart}
 
     async def _body(self, stored: Stored) -> bytes:
         while True:
@@ -236,3 +264,14 @@ class RunsFollower:
             if found is not None:
                 piece.take(found[0], int(found[0].updated_at * 1e6))
             return piece
+
+
+def _heard(names: Names) -> tuple[str, ...]:
+    """Return under what the stream's messages are heard of: states as stored, all else as sent."""
+    return (
+        names.live(names.state(">")),
+        names.queues("*", "*"),
+        names.delayed("*"),
+        names.cancel_flag("*"),
+        names.batches("*"),
+    )

@@ -14,9 +14,8 @@ from tailrace.jetstream.follow import Follower
 from tailrace.jetstream.link import Link
 from tailrace.jetstream.names import Names
 from tailrace.jetstream.objects import REFERENCE, JetStreamObjects
-from tailrace.model.span import Span
 from tailrace.store.remote import Position
-from tailrace.tracing.otlp import FileFormat, ReadReport, read_spans, unpacked
+from tailrace.tracing.otlp import Export, FileFormat, ReadReport, read_exports, unpacked
 
 TENANT = "Tailrace-Tenant"
 """Header of an export: whose key it came with."""
@@ -45,7 +44,12 @@ class SpansFollower:
         stream = self._names.spans
         position = await self._desk.write(self._desk.writer.position, stream)
         follower = Follower(
-            self._link, stream, first=position.sequence + 1, created=position.created, pause=0.1
+            self._link,
+            stream,
+            first=position.sequence + 1,
+            created=position.created,
+            pause=0.1,
+            live=(self._names.foreign("*"),),
         )
         try:
             async for page in follower.pages():
@@ -70,8 +74,8 @@ class SpansFollower:
 
     def _take(self, exports: Sequence[tuple[Stored, bytes]]) -> None:
         for (tenant, joins), some in groupby(exports, key=lambda one: _sender(one[0])):
-            spans = [span for stored, body in some for span in _spans(stored, body)]
-            self._desk.writer.take_spans(spans, tenant=tenant, joins=joins)
+            found = [one for stored, body in some for one in _exports(stored, body)]
+            self._desk.writer.take_exports(found, tenant=tenant, joins=joins)
 
 
 def _sender(stored: Stored) -> tuple[str, bool]:
@@ -80,13 +84,13 @@ def _sender(stored: Stored) -> tuple[str, bool]:
     return tenant, not tenant or JOINS in stored.headers
 
 
-def _spans(stored: Stored, body: bytes) -> Iterable[Span]:
-    """Return the valid spans of an export; who sent it has been told of the others."""
+def _exports(stored: Stored, body: bytes) -> Iterable[Export]:
+    """Return an export of which something is valid; who sent it has been told of the rest."""
     is_json = stored.headers.get("Content-Type") == _JSON
     file = unpacked(io.BytesIO(body))
     try:
         return list(
-            read_spans(file, FileFormat.JSON if is_json else FileFormat.PROTO, ReadReport())
+            read_exports(file, FileFormat.JSON if is_json else FileFormat.PROTO, ReadReport())
         )
     except (RecursionError, SettingsError):
         return []

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from tailrace.errors import TransportError
 from tailrace.gateway.metrics import exposition
 from tailrace.gateway.problems import RETRY_AFTER, Json
-from tailrace.gateway.routes.asked import gateway_of
+from tailrace.gateway.routes.asked import caller_of, gateway_of, tenant_of
 from tailrace.gateway.shapes import PROBLEMS, Status
 
 router = APIRouter(tags=["health"])
@@ -72,5 +72,6 @@ async def ready(request: Request) -> Response:
     responses={200: {"content": {"text/plain": {}}, "description": "Metrics."}, **PROBLEMS},
 )
 async def metrics(request: Request) -> Response:
-    """Metrics for Prometheus."""
-    return Response(await exposition(gateway_of(request)), media_type=_TEXT)
+    """Metrics for Prometheus; with the key of a tenant, those of its runs alone."""
+    tenant = tenant_of(caller_of(request))
+    return Response(await exposition(gateway_of(request), tenant), media_type=_TEXT)

@@ -180,8 +180,6 @@ async def watch_run(
     timeout_sec: Annotated[int, Query(ge=1, le=600)] = 60,
 ) -> Response:
     """Watch a run: events `snapshot` and `heartbeat`, until it is over or the time is."""
-    gateway = gateway_of(request)
-    run = await gateway.find(run_id, caller_of(request))
     wish = Wish(
         include=frozenset(include) if wants_records(include) else frozenset(),
         full_states=states == "full",
@@ -189,6 +187,18 @@ async def watch_run(
         timeout=timeout_sec,
         last_event=request.headers.get("last-event-id", ""),
     )
+    return await _watch(request, run_id, wish)
+
+
+async def watch_run_at_once(request: Request) -> Response:
+    """Watch the run that the path names, in the usual form."""
+    wish = Wish(last_event=request.headers.get("last-event-id", ""))
+    return await _watch(request, request.scope["path"].split("/")[2], wish)
+
+
+async def _watch(request: Request, run_id: str, wish: Wish) -> Response:
+    gateway = gateway_of(request)
+    run = await gateway.find_to_watch(run_id, caller_of(request))
     return Watching(gateway, run, wish)
 
 

@@ -198,6 +198,7 @@ async def metrics_query(
     step_ns: Annotated[int | None, Query(ge=1_000_000, le=_MOST_NS)] = None,
     exemplars: Annotated[int, Query(ge=0, le=100)] = 0,
     instant: bool = False,
+    seconds: Seconds = None,
 ) -> Response:
     """Calculate metrics with TraceQL; the last hour otherwise."""
     until = time.time_ns() if until_ns is None else until_ns
@@ -221,6 +222,7 @@ async def metrics_query(
                 step_ns=step_ns,
                 exemplars=exemplars,
                 instant=instant,
+                seconds=seconds,
             ),
         )
     )

@@ -15,8 +15,6 @@ from tailrace.model.journal import (
     NodeReused,
     RunFinished,
     RunStarted,
-    UserSpanFinished,
-    UserSpanStarted,
 )
 from tailrace.model.states import RunStatus
 from tailrace.store.blobs import LARGE, blob_folder, store_blob
@@ -24,6 +22,7 @@ from tailrace.store.liveness import REMOTE
 from tailrace.store.load import load_projection
 from tailrace.store.remote.failing import tell_of_failure, worker_of, write_failures
 from tailrace.store.remote.pieces import Piece
+from tailrace.store.remote.settling import settling, was_queued
 from tailrace.store.remote.whole import WholeRuns
 from tailrace.store.save import insert_plan, insert_run, write_changes
 from tailrace.store.writer import Writer
@@ -33,17 +32,11 @@ from tailrace.tracing.wire import decode
 
 _KNOWN = """SELECT run_id, no, "end" IS NOT NULL, batches, writer FROM run
 WHERE run_id IN (SELECT value FROM json_each(?))"""
-SETTLE = "settle"
-"""Name of the span in which the last state of a run is stored."""
 _OPEN_RUNS = 1_000
 """Projections of runs that go on, kept in memory."""
 _HIGHEST = "SELECT coalesce(max(id), 0) FROM span WHERE id BETWEEN ? << 28 AND (? + 1 << 28) - 1"
 _QUEUED = "SELECT 1 FROM span WHERE id = ? << 28 | 2 AND parent = 1 AND name IN ('accept', 'queue')"
-_HEAD = 8
-"""Records within which a journal says that its run was queued."""
 _NUMBER = (1 << 28) - 1
-_AGREED_NS = 60_000_000_000
-"""How far the clocks of a worker and of the server may be apart to be used together."""
 _STORING = (NodeFinished, NodeReused)
 _NEW = (0, 0, 0, "")
 _json = msgspec.json.Encoder().encode
@@ -59,9 +52,9 @@ class Journals:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._whole = WholeRuns(writer)
         self._open: OrderedDict[int, Projection] = OrderedDict()
         self._shapes = ShapePool()
+        self._whole = WholeRuns(writer, self._shapes)
 
     def forget(self) -> None:
         """Drop what is ahead of the file: a transaction was rolled back."""
@@ -105,11 +98,13 @@ class Journals:
     def _add(
         self, piece: Piece, records: list[AnyRecord], last: int, failing: list[_Failing]
     ) -> None:
+        if self._whole.add_brief(records, piece, batches=last):
+            return
         projection = Projection(self._shapes)
         projection.apply(records)
         rest = _end(projection, piece)
-        if not rest and _was_queued(records):
-            rest = _settling(projection, piece, projection.highest)
+        if not rest and was_queued(records):
+            rest = settling(projection, piece, projection.highest)
         records += rest
         no = self._whole.add(projection, records, batches=last)
         if tell_of_failure(records):
@@ -141,7 +136,7 @@ class Journals:
             rest = _end(projection, piece)
             if not rest and self._writer.db.execute(_QUEUED, (no,)).fetchone() is not None:
                 highest = self._writer.db.execute(_HIGHEST, (no, no)).fetchone()[0] & _NUMBER
-                rest = _settling(projection, piece, max(projection.highest, highest + 1))
+                rest = settling(projection, piece, max(projection.highest, highest + 1))
             records += rest
         if records:
             self._save(no, projection, records, last, before=before, is_new=False)
@@ -221,30 +216,3 @@ def _end(projection: Projection, piece: Piece) -> list[AnyRecord]:
     )
     projection.apply([end])
     return [end]
-
-
-def _was_queued(records: Sequence[AnyRecord]) -> bool:
-    """Whether a worker took the run from a queue: its second span says so."""
-    return any(
-        isinstance(record, UserSpanStarted) and record.span == 2 and record.parent == 1
-        for record in records[:_HEAD]
-    )
-
-
-def _settling(projection: Projection, piece: Piece, highest: int) -> list[AnyRecord]:
-    """Add the span from the end of a run until its last state was stored, and return its records.
-
-    Whatever a worker stores, this time is not in it.
-    """
-    run, state = projection.run, piece.ended
-    if run is None or run.end is None or state is None:
-        return []
-    stored, said = piece.at * 1000, int(state.updated_at * 1e9)
-    at = stored if abs(stored - said) < _AGREED_NS else said
-    number = highest + 1
-    rest: list[AnyRecord] = [
-        UserSpanStarted(number, 1, SETTLE, run.end, {}),
-        UserSpanFinished(number, max(run.end, at), {}),
-    ]
-    projection.apply(rest)
-    return rest

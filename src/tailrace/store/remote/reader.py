@@ -102,13 +102,15 @@ class RemoteReader:
                     found[status, flow] += runs
         return dict(found)
 
-    def updated_since(self, instant: int) -> dict[str, int]:
+    def updated_since(self, instant: int, tenant: str | None = None) -> dict[str, int]:
         """Return the number of runs by status of those that changed since (microseconds)."""
         found: Counter[str] = Counter()
         query = "SELECT count(*) FROM remote_run WHERE kind = ? AND seq >= ?"
         with self._file.reading() as db:
             first = _first_after(db, instant)
-            for kind, _, status, *_ in db.execute(_KINDS).fetchall():
+            for kind, _, status, _, _, owner in db.execute(_KINDS).fetchall():
+                if tenant is not None and owner != tenant:
+                    continue
                 found[status] += db.execute(query, (kind, first)).fetchone()[0]
         return {status: count for status, count in found.items() if count}
 

@@ -10,10 +10,13 @@ from typing import Any
 import msgspec
 
 from tailrace.model.journal import AnyRecord, RunStarted
+from tailrace.model.states import RunStatus
 from tailrace.store.liveness import REMOTE
 from tailrace.store.recall import insert_keys
+from tailrace.store.remote.brief import BriefRuns
 from tailrace.store.remote.bulk import insert_rows
 from tailrace.store.remote.failing import worker_of
+from tailrace.store.remote.pieces import Piece
 from tailrace.store.save import (
     INSERT_CHECKPOINT,
     INSERT_EVENT,
@@ -23,7 +26,10 @@ from tailrace.store.save import (
     insert_spans,
 )
 from tailrace.store.writer import Writer
+from tailrace.tracing.attributes import text
 from tailrace.tracing.projection import Projection
+from tailrace.tracing.shape_pool import ShapePool
+from tailrace.tracing.state import RunState
 
 _CACHED = 4_096
 _INSERT_RUN = """INSERT INTO run (no, run_id, flow, source, status, start, "end", span_base,
@@ -42,8 +48,9 @@ class WholeRuns:
     Used inside one transaction of the writer; ``forget`` after one that was rolled back.
     """
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, pool: ShapePool) -> None:
         self._writer = writer
+        self._brief = BriefRuns(pool, writer.shapes.id)
         self._flows: dict[tuple[str, str, str], int] = {}
         self._plans: dict[tuple[int, int], bytes] = {}
         self._clear()
@@ -74,9 +81,7 @@ class WholeRuns:
         if started.__class__ is not RunStarted:
             started = next(record for record in records if record.__class__ is RunStarted)
         assert isinstance(started, RunStarted)  # noqa: S101 - for the type checker
-        if not self._next:
-            self._next = writer.db.execute(_NEXT).fetchone()[0]
-        no = self._next
+        no = self._number()
         self._next += 1
         key = no << 28
         add_spans(writer.shapes, key, changes.opened, self._plain, self._others)
@@ -92,8 +97,47 @@ class WholeRuns:
             row = (key + event.number, event.span, event.time, event.name, attributes)
             self._events.append(row)
         self._dropped += [(count, key + span) for span, count in changes.dropped]
+        self._add_run(no, run, started, worker_of(records), batches)
+        return no
+
+    def add_brief(self, records: Sequence[AnyRecord], piece: Piece, *, batches: int) -> bool:
+        """Gather a run in which nothing unusual happened; False: it is none, ``add`` it."""
+        no = self._number()
+        brief = self._brief.take(records, no << 28, piece)
+        if brief is None:
+            return False
+        self._next += 1
+        self._plain += brief.plain
+        self._checkpoints += brief.checkpoints
+        started = brief.started
+        run = RunState(
+            started.run_id,
+            text(started.flow),
+            started.flow_hash,
+            text(started.flow_source),
+            text(started.source),
+            started.at,
+            started.span_base,
+            started.parent_span_id,
+            RunStatus.COMPLETED,
+            brief.end,
+            brief.spans,
+        )
+        worker = str(started.attributes.get("worker.id", ""))
+        self._add_run(no, run, started, worker, batches)
+        return True
+
+    def _number(self) -> int:
+        """Return the number of the next run."""
+        if not self._next:
+            self._next = self._writer.db.execute(_NEXT).fetchone()[0]
+        return self._next
+
+    def _add_run(
+        self, no: int, run: RunState, started: RunStarted, worker: str, batches: int
+    ) -> None:
         flow = self._flow((run.flow, run.flow_hash, run.flow_source))
-        version = writer.versions.id(started.code_version) or 0
+        version = self._writer.versions.id(started.code_version) or 0
         self._note_plan(no, flow, version, started.fingerprints)
         inputs = started.inputs
         base = run.span_base
@@ -107,7 +151,7 @@ class WholeRuns:
             run.end,
             base - (1 << 64) if base >= 1 << 63 else base,
             run.parent_span_id,
-            REMOTE + worker_of(records),
+            REMOTE + worker,
             version,
             started.lineage,
             started.resumed_from,
@@ -122,7 +166,6 @@ class WholeRuns:
             run.handled_failures,
             batches,
         ))  # fmt: skip
-        return no
 
     def _flow(self, flow: tuple[str, str, str]) -> int:
         found = self._flows.get(flow)
