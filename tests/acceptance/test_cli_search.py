@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import signal
 import sqlite3
 import subprocess
@@ -117,3 +118,24 @@ def test_a_tail_shows_spans_of_other_processes_until_it_is_interrupted(
     names = [json.loads(line)["name"] for line in seen.read_text().splitlines()]
     assert sorted(names) == ["attempt check", "attempt check", "node check", "node check"]
     assert "Traceback" not in said.read_text()
+
+
+@pytest.mark.skipif(not hasattr(select, "poll"), reason="this system does not tell")
+@pytest.mark.parametrize("command", [("trace", "tail"), ("failures", "watch")])
+def test_following_ends_when_nobody_reads_any_more(
+    tailrace: Run, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    tailrace("run", "nightly.py")
+    tail = processes.start(tmp_path, *command, "--since", "1h", "-o", "jsonl")
+    try:
+        assert tail.stdout is not None
+        assert tail.stdout.readline().startswith("{")
+        tail.stdout.close()
+        assert tail.wait(30) == 0
+        assert tail.stderr is not None
+        assert "Traceback" not in tail.stderr.read()
+    finally:
+        tail.kill()
+        tail.wait()
+        if tail.stderr is not None:
+            tail.stderr.close()

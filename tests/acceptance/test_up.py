@@ -131,12 +131,21 @@ def test_what_a_flow_returns_there_is_what_it_returns_here(tmp_path: Path) -> No
             assert there.stdout == here.stdout, kind
 
 
+def test_all_mistakes_of_a_file_that_is_sent_are_shown_in_their_places(up: Cluster) -> None:
+    text = "version: 1\nflow: {graph: a >> b}\ntasks: {a: {callable: 'os:system', zz: 1}}\n"
+    (up.folder / "wrong.yaml").write_text(text)
+    done = up.run("submit", "wrong.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    for said in ("wrong.yaml:2:20", "flow: {graph: a >> b}", "unknown key 'zz'", "wrong.yaml:3:"):
+        assert said in done.stderr
+
+
 def test_run_remote_that_fails_exits_1_with_a_report(up: Cluster) -> None:
     done = up.run("run", "broken", "--remote", "--report-path", "why.md")
     assert done.returncode == 1
     assert "Flow failed." in done.stdout
     assert "failed_node: refuse" in done.stdout
-    assert "reason: no such order" in done.stdout
+    assert "reason: ValueError: no such order" in done.stdout
     assert "rule type:ValueError" in done.stdout
     assert 'raise ValueError("no such order")' in done.stdout
     assert "no such order" in (up.folder / "why.md").read_text()
@@ -183,6 +192,14 @@ def test_runs_are_listed_shown_and_cancelled(up: Cluster) -> None:
     assert up.run("runs", "show", "no-such-run").returncode == 3
 
 
+def test_a_run_for_later_says_when_it_begins(up: Cluster) -> None:
+    run_id = up.run("submit", "order", "--delay", "1h").stdout.strip()
+    facts = up.run("runs", "show", run_id).stdout.splitlines()
+    assert sum(line.startswith("begins ") for line in facts) == 1
+    up.run("runs", "cancel", run_id)
+    assert "begins " not in up.run("runs", "show", run_id).stdout
+
+
 def test_workers_are_listed_and_hidden(up: Cluster) -> None:
     def names(*options: str) -> list[str]:
         found = up.run("worker", "list", "--format", "json", *options)
@@ -203,7 +220,9 @@ def test_dead_letters_of_the_server_are_shown_and_redriven(up: Cluster) -> None:
     letter = shown["letter"]
     listed = up.run("dlq", "list", "--server", up.url, "--format", "json")
     assert letter in [one["dl_id"] for one in json.loads(listed.stdout)]
-    assert letter in up.run("dlq", "show", letter, "--server", up.url).stdout
+    one = up.run("dlq", "show", letter, "--server", up.url)
+    assert letter in one.stdout
+    assert f"tailrace dlq redrive {letter} --server {up.url}\n" in one.stderr
     done = up.run("dlq", "redrive", letter, "--server", up.url, "--format", "json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)[0]["letter"] == letter
@@ -261,8 +280,9 @@ def test_nothing_is_left_of_one_that_is_killed_and_the_next_one_goes_on(tmp_path
         wait_for_end(children)
     finally:
         up.end(signal.SIGKILL)
-    with cluster(tmp_path, "--tags", "default,later") as again:
+    with cluster(tmp_path, "--tags", "default,later", "--ack-wait", "7s") as again:
         assert again.said["nats"] == up.said["nats"]
+        assert "the ack wait of the runs in this folder is 7 s now" in again.log.read_text()
         wait_until(Path(f"{gate}.begun").exists, "the run that waited has begun")
         children = tree_of(again.process.pid)
         again.process.send_signal(signal.SIGINT)

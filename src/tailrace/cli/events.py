@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from tailrace.cli.confirm import confirm
 from tailrace.cli.database import database_path
 from tailrace.cli.event_filters import CATEGORIES, STATUSES, event_filter_options
 from tailrace.cli.event_rows import EVENT_COLUMNS, STATUS_STYLES, event_row, what_text
-from tailrace.cli.following import follow_options, show_each
+from tailrace.cli.following import follow_options, show_each, wait_for_look
 from tailrace.cli.group import command
 from tailrace.cli.json_text import compact
 from tailrace.cli.listing import DATA, FORMATS, counted, say, show_facts, show_listing
@@ -187,7 +186,7 @@ def follow(log: EventLog, wanted: EventFilter, *, interval: float) -> Iterator[E
             after = event.seq
             yield event
         if len(found) < _MOST_AT_ONCE:
-            time.sleep(interval)
+            wait_for_look(interval)
 
 
 def _line(event: Event, terminal: Terminal) -> str:

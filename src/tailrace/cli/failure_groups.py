@@ -22,7 +22,7 @@ from tailrace.cli.filters import GAVE_UP, filter_options
 from tailrace.cli.group import command
 from tailrace.cli.listing import FORMATS, counted, say, show_listing, show_one
 from tailrace.cli.newest import LAST, find_failure
-from tailrace.cli.options import Store, format_option, store_option
+from tailrace.cli.options import Store, format_option, steps_for, store_option
 from tailrace.cli.session import current_session
 from tailrace.cli.sparkline import sparkline
 from tailrace.cli.stores import Failures, failure_log
@@ -95,19 +95,19 @@ def list_groups(
             unicode=terminal.unicode,
         ),
         data=lambda group: struct_to_dict(group) | {"trend": trend[group.fp_site]},
-        footer=_footer(survey, names),
+        footer=_footer(survey, names, db),
     )
     return 0
 
 
-def _footer(survey: Survey | Groups, names: Mapping[str, str]) -> str:
+def _footer(survey: Survey | Groups, names: Mapping[str, str], db: Store) -> str:
     groups, every = survey.groups, survey.matching
     if not groups:
         return "no groups match: nothing of this kind failed in this time"
     shown = f"{len(groups):,} of " if every > len(groups) else ""
     return (
         f"{shown}{counted(every, 'group')}, {counted(survey.failures, 'failure')} in all"
-        f" · tailrace failures groups show {names[groups[0].fp_site]}"
+        f" · {steps_for(db, f'tailrace failures groups show {names[groups[0].fp_site]}')}"
     )
 
 
@@ -138,7 +138,7 @@ def show_group(fingerprint: str, *, db: Store, output: str) -> int:
         markdown=lambda: _markdown(group, newest),
     )
     if output == FORMATS[0]:
-        _say_next(group, newest)
+        _say_next(group, newest, db)
     return 0
 
 
@@ -213,9 +213,9 @@ def _markdown(group: FailureGroup, newest: list[FailureSnapshot]) -> list[str]:
     return [*lines, "", "## Newest", "", *render_markdown(FAILURE_COLUMNS, rows)]
 
 
-def _say_next(group: FailureGroup, newest: list[FailureSnapshot]) -> None:
+def _say_next(group: FailureGroup, newest: list[FailureSnapshot], db: Store) -> None:
     steps = [f"tailrace failures show {newest[0].failure_id}"] if newest else []
     if group.open_letters:
         steps.append(f"tailrace dlq redrive {group.fp_site} --dry-run")
     steps.append(f"tailrace failures groups resolve {group.fp_site}")
-    say(" · ".join(steps))
+    say(steps_for(db, *steps))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import select
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -34,6 +37,25 @@ def follow_options(what: str, *, interval: float, least: float) -> Callable[[F],
         return pause(count(function))
 
     return decorate
+
+
+def wait_for_look(seconds: float) -> None:
+    """Wait until it is time for the next look.
+
+    Raises:
+        BrokenPipeError: whoever reads the output has gone, as ``head`` does.
+    """
+    try:
+        output = current_session().out.stream.fileno()
+    except io.UnsupportedOperation:
+        output = None
+    if output is None or not hasattr(select, "poll"):
+        time.sleep(seconds)
+        return
+    poll = select.poll()
+    poll.register(output, 0)  # that nobody reads any more is told unasked
+    if poll.poll(seconds * 1000):
+        raise BrokenPipeError
 
 
 def show_each(items: Iterable[T], line: Callable[[T], str], *, count: int | None) -> int:

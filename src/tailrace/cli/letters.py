@@ -26,7 +26,7 @@ from tailrace.cli.letter_rows import (
 )
 from tailrace.cli.listing import DATA, FORMATS, counted, say, show_listing, show_one
 from tailrace.cli.newest import LAST, newest_letter
-from tailrace.cli.options import Store, format_option, limit_option, store_option
+from tailrace.cli.options import Store, format_option, limit_option, steps_for, store_option
 from tailrace.cli.session import current_session, finish
 from tailrace.cli.stores import Letters, letters_of, redrives_of
 from tailrace.cli.struct_json import struct_to_dict
@@ -70,13 +70,13 @@ def list_letters(
     found = letters_of(db).letters(wanted, limit=ALL)
     code = finish(1 if fail_if and found else 0)
     if each or output in ("json", "jsonl"):
-        _list_each(found, limit, output)
+        _list_each(found, limit, output, db)
     else:
-        _list_groups(found, limit, output)
+        _list_groups(found, limit, output, db)
     return code
 
 
-def _list_each(found: Sequence[DeadLetter], limit: int, output: str) -> None:
+def _list_each(found: Sequence[DeadLetter], limit: int, output: str, db: Store) -> None:
     shown = found[:limit]
     show_listing(
         shown,
@@ -85,13 +85,13 @@ def _list_each(found: Sequence[DeadLetter], limit: int, output: str) -> None:
         row=letter_row,
         data=struct_to_dict,
         footer=f"{len(shown):,} of {counted(len(found), 'letter')} ({states_text(found)})"
-        f" · tailrace dlq show {shown[0].dl_id}"
+        f" · {steps_for(db, f'tailrace dlq show {shown[0].dl_id}')}"
         if shown
         else "no dead letters match",
     )
 
 
-def _list_groups(found: Sequence[DeadLetter], limit: int, output: str) -> None:
+def _list_groups(found: Sequence[DeadLetter], limit: int, output: str, db: Store) -> None:
     groups = group_letters(found)
     names = short_fingerprints([group.fingerprint for group in groups], current_session().out)
     now = time.time_ns()
@@ -101,20 +101,21 @@ def _list_groups(found: Sequence[DeadLetter], limit: int, output: str) -> None:
         columns=LETTER_GROUP_COLUMNS,
         row=lambda group: letter_group_row(group, names=names, now_ns=now),
         data=lambda group: struct_to_dict(group.newest),
-        footer=_footer(found, groups, names),
+        footer=_footer(found, groups, names, db),
     )
 
 
 def _footer(
-    found: Sequence[DeadLetter], groups: Sequence[LetterGroup], names: dict[str, str]
+    found: Sequence[DeadLetter],
+    groups: Sequence[LetterGroup],
+    names: dict[str, str],
+    db: Store,
 ) -> str:
     if not groups:
         return "no dead letters match"
     name = names[groups[0].fingerprint]
-    return (
-        f"{counted(len(found), 'letter')} in {counted(len(groups), 'group')}"
-        f" · tailrace dlq show {name} · tailrace dlq redrive {name} --dry-run"
-    )
+    steps = steps_for(db, f"tailrace dlq show {name}", f"tailrace dlq redrive {name} --dry-run")
+    return f"{counted(len(found), 'letter')} in {counted(len(groups), 'group')} · {steps}"
 
 
 @command()
@@ -144,7 +145,7 @@ def candidates(wanted: FailureFilter, *, limit: int, db: Store, output: str) -> 
         row=letter_row,
         data=struct_to_dict,
         footer=f"{len(shown):,} of {counted(len(found), 'candidate')}"
-        f" · tailrace dlq redrive {shown[0].dl_id}"
+        f" · {steps_for(db, f'tailrace dlq redrive {shown[0].dl_id}')}"
         if shown
         else "no candidates: nothing waits that could pass by itself",
     )
@@ -167,14 +168,14 @@ def show_letter(subject: str, *, db: Store, output: str) -> int:
     letters = letters_of(db)
     found = find_letters(letters, subject)
     if len(found) > 1 or subject.startswith(_FINGERPRINT):
-        _show_group(found, output)
+        _show_group(found, output, db)
         return 0
     letter = found[0]
     log = redrives_of(db)
     redrives, actions = log.redrives(dl_id=letter.dl_id), log.actions(letter.dl_id)
     code = _show_letter(letter, redrives, actions, output)
     if output == FORMATS[0]:
-        _say_next(letter)
+        _say_next(letter, db)
     return code
 
 
@@ -227,16 +228,19 @@ def _of_group(letters: Letters, fingerprint: str, state: str) -> list[DeadLetter
     return letters.letters(FailureFilter(fingerprint=fingerprint, state=state), limit=ALL)
 
 
-def _show_group(found: Sequence[DeadLetter], output: str) -> None:
+def _show_group(found: Sequence[DeadLetter], output: str, db: Store) -> None:
+    steps = steps_for(
+        db,
+        f"tailrace dlq show {found[0].dl_id}",
+        f"tailrace dlq redrive {found[0].fp_site} --dry-run",
+    )
     show_listing(
         found if output in DATA else found[:_SHOWN],
         output,
         columns=LETTER_COLUMNS,
         row=letter_row,
         data=struct_to_dict,
-        footer=f"{counted(len(found), 'letter')} ({states_text(found)})"
-        f" · tailrace dlq show {found[0].dl_id}"
-        f" · tailrace dlq redrive {found[0].fp_site} --dry-run",
+        footer=f"{counted(len(found), 'letter')} ({states_text(found)}) · {steps}",
     )
 
 
@@ -277,10 +281,10 @@ def _markdown(
     return lines + [f"| {name} | {escape_markdown(clean(value))} |" for name, value in pairs]
 
 
-def _say_next(letter: DeadLetter) -> None:
+def _say_next(letter: DeadLetter, db: Store) -> None:
     steps = [f"tailrace failures trail {letter.dl_id}"]
     if letter.state == LetterState.OPEN:
         steps.append(f"tailrace dlq redrive {letter.dl_id} --dry-run")
     elif letter.state == LetterState.PARKED:
         steps.append(f"tailrace dlq reopen {letter.dl_id}")
-    say(" · ".join(steps))
+    say(steps_for(db, *steps))

@@ -74,6 +74,7 @@ def _main(argv: Sequence[str]) -> int:
     arguments = list(argv)
     session = Session()
     tolerate_encoding()
+    output = sys.stdout
     try:
         code = root_command().main(
             args=arguments, prog_name="tailrace", obj=session, standalone_mode=False
@@ -81,6 +82,10 @@ def _main(argv: Sequence[str]) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         return _reader_went_away(session)
+    except SystemExit:
+        if sys.stdout is not output:  # how click answers a broken pipe, with an exit code of 1
+            return _reader_went_away(session)
+        raise
     except (KeyboardInterrupt, click.Abort) as error:
         return _interrupted(error.__cause__ or error)
     except Exception as error:  # noqa: BLE001 - the boundary of the process

@@ -96,6 +96,26 @@ def store_flags(db: Store) -> str:
     return f" {name or '--context ' + shlex.quote(db.context)}"
 
 
+def steps_for(db: Store, *steps: str) -> str:
+    """Return commands to type next, each with the options that name the same store."""
+    flags = store_flags(db)
+    is_here = db is None or isinstance(db, Path)
+    shown = (one if is_here else one.removesuffix(" --dry-run") for one in steps)
+    return " · ".join(f"{step}{flags}" for step in shown)
+
+
+def budget_option(function: F) -> F:
+    """Add ``--seconds N``, which comes as ``budget``: what a query may take."""
+    return click.option(
+        "--seconds",
+        "budget",
+        type=click.FloatRange(0.01, 3600),
+        default=30.0,
+        show_default=True,
+        help="Give up a query after this long, with what was found.",
+    )(function)
+
+
 def limit_option(function: F) -> F:
     """Add ``--limit N``."""
     return click.option(

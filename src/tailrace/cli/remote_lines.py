@@ -160,9 +160,19 @@ def report_of(run: Run, client: Client) -> RuntimeExecutionReport:
     for key, name in _FACTS.items():
         if known.get(key):
             setattr(report, name, str(known[key]))
+    if report.error_type and run.status == "FAILED":
+        report.summary = _summary(report)
     if run.seen_before:
         report.seen_before = {"count": run.seen_before}
     return report
+
+
+def _summary(report: RuntimeExecutionReport) -> str:
+    """Return the reason as a report of a run here begins it: with the type of the exception."""
+    reason = f"{report.error_type}: {report.error_message}"
+    if report.summary not in (report.error_message, reason):
+        return report.summary
+    return reason if report.failed_node_id else report.error_message
 
 
 def _failure(run: Run, client: Client) -> dict[str, Any]:

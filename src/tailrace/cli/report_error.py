@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import traceback
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ USAGE = "TR001"
 INTERNAL = "TR002"
 _LOCKED = "TR506"
 _NO_SUCH_FILE = "TR101"
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class ErrorReport(Struct, frozen=True, kw_only=True):
@@ -83,6 +85,9 @@ def describe_error(error: Exception) -> ErrorReport:
             )
         case OSError() if error.filename is not None:
             return ErrorReport(exit_code=2, problems=(_file(error),), details={})
+        case OSError() if error.errno in _NO_ROOM:
+            problem = Problem(code=USAGE, message=f"the output cannot be written: {error.strerror}")
+            return ErrorReport(exit_code=1, problems=(problem,), details={})
         case _:
             return ErrorReport(exit_code=1, problems=(_internal(error),), details={})
 

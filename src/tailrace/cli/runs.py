@@ -153,6 +153,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
         ("tag", run.tag),
         ("worker", (run.worker_id or "") + ("  (no sign of life)" if lost else "")),
         ("submitted", _moment(run.submitted_at)),
+        ("begins", "" if run.start_time or run.is_terminal else _moment(run.run_at)),
         ("started", _moment(run.start_time)),
         ("ended", _moment(run.end_time)),
         ("took", duration(round(took * 1e9)) if took is not None else ""),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.cli.session import current_session
 from tailrace.cli.width import clean
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tailrace.cli.remote_tree import RemoteTree
     from tailrace.client import Run, Submitted
     from tailrace.client.sync import Client
+    from tailrace.model import Finding
 
 STDIN = "-"
 """Target that stands for a ``flow.yaml`` on standard input."""
@@ -84,7 +86,11 @@ def submit(client: Client, order: Order) -> Submitted:
         _demand_no_more(order)
         text = _read(Path(order.target))
         name = order.flow or _name_in(text, Path(order.target))
-        submitted = client.submit_yaml(text, name, order.params, **options)
+        try:
+            submitted = client.submit_yaml(text, name, order.params, **options)
+        except DefinitionError as error:
+            error.findings = tuple(_placed(error.findings, text, order.target))
+            raise
     else:
         if order.tags:
             options["tags"] = order.tags
@@ -95,6 +101,18 @@ def submit(client: Client, order: Order) -> Submitted:
         submitted = client.submit(order.flow or order.target, order.params, **options)
     _warn(submitted)
     return submitted
+
+
+def _placed(findings: Iterable[Finding], text: bytes, target: str) -> Iterator[Finding]:
+    """Return what the server found in a file with the file's name and lines."""
+    lines = text.decode("utf-8", "replace").splitlines()
+    for one in findings:
+        where = one.where
+        if where is not None:
+            line = lines[where.line - 1] if 0 < where.line <= len(lines) else ""
+            file = "standard input" if target == STDIN else target
+            where = replace(where, file=file, text=line)
+        yield replace(one, where=where)
 
 
 def _demand_no_more(order: Order) -> None:

@@ -59,7 +59,7 @@ _EVENTS_GUIDE = """\b
 _RUNS_GUIDE = """\b
   tailrace runs list --status failed      the last changed runs that failed
   tailrace runs watch @last               see the newest one to its end
-  tailrace runs cancel 01KA... --wait     end one
+  tailrace runs cancel 4a53d6a6... --wait end one
 """
 
 GROUPS = (

@@ -13,6 +13,7 @@ from tailrace.cli.clock_text import duration, local_time
 from tailrace.cli.database import open_reader
 from tailrace.cli.group import command
 from tailrace.cli.json_text import compact, pretty
+from tailrace.cli.listing import counted
 from tailrace.cli.options import Store, format_option, limit_option, store_option
 from tailrace.cli.searching import Wanted, wanted_options
 from tailrace.cli.session import current_session
@@ -215,7 +216,7 @@ def _text(
 
 
 def _footer(trace: Trace, view: View, terminal: Terminal) -> str:
-    parts = [f"{trace.run.spans:,} spans"]
+    parts = [counted(trace.run.spans, "span")]
     slowest = _slowest(trace)
     if slowest is not None:
         parts.append(slowest)

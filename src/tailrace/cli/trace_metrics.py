@@ -12,7 +12,15 @@ from tailrace.cli.group import command
 from tailrace.cli.json_text import compact, pretty
 from tailrace.cli.listing import DATA, FORMATS, counted, say
 from tailrace.cli.metrics_table import metrics_lines, metrics_markdown, series_label
-from tailrace.cli.options import Store, format_option, instant, limit_option, seconds, store_option
+from tailrace.cli.options import (
+    Store,
+    budget_option,
+    format_option,
+    instant,
+    limit_option,
+    seconds,
+    store_option,
+)
 from tailrace.cli.plot import MOST, Curve, render_plot
 from tailrace.cli.search_json import metrics_to_dict, series_to_dict
 from tailrace.cli.searching import checked, end, open_search, query_text, tell_ignored
@@ -52,9 +60,10 @@ _EXEMPLARS = 20
 )
 @click.option("--instant", "at_once", is_flag=True, help="One number for the whole range.")
 @limit_option
+@budget_option
 @store_option
 @format_option(*FORMATS, "plot")
-def trace_metrics(
+def trace_metrics(  # noqa: PLR0913 - its options, by name
     query: str,
     *,
     since: int,
@@ -62,19 +71,23 @@ def trace_metrics(
     step: float | None,
     at_once: bool,
     limit: int,
+    budget: float,
     db: Store,
     output: str,
 ) -> int:
     """Show TraceQL metrics as a table, as data, or as a plot; a row of the limit is a series.
 
     QUERY is the query itself, or - to read it from standard input. Points stand at the ends of
-    their steps; times of spans of the field duration are in seconds.
+    their steps; times of spans of the field duration are in seconds. A query that was cut off
+    shows what it has and exits with 6.
 
     \b
       tailrace trace metrics '{ status = error } | rate() by (resource.service.name)'
       tailrace trace metrics '{ } | quantile_over_time(duration, .5, .95)' --since 1h -o plot
       tailrace trace metrics '{ } | count_over_time() by (name)' --since 7d --instant
     """  # noqa: D301 - \b is click's mark for lines to keep
+    from tailrace.traceql.budget import Budget  # noqa: PLC0415 - not for --help
+
     asked = checked(query_text(query))
     now = time.time_ns()
     last = now if until is None else until
@@ -89,6 +102,7 @@ def trace_metrics(
             step_ns=None if step is None else round(step * _NS),
             exemplars=_EXEMPLARS if output in DATA else 0,
             instant=at_once,
+            budget=Budget(seconds=budget),
         )
     took = round((time.perf_counter() - began) * _NS)
     tell_ignored(asked)

@@ -205,7 +205,7 @@ class _Builder:
         """Return whether the failure began here: nothing under it failed but attempts."""
         if span.type is SpanType.ATTEMPT:
             return False
-        if span.type is SpanType.FOREIGN and span.message:
+        if span.message and (span.type is SpanType.FOREIGN or error_type(span) == "error"):
             return True  # what each program says of it is its own
         children = self._children.get(id(span), [])
         return not any(
@@ -331,7 +331,7 @@ def progress_text(span: Span) -> str:
 def error_type(span: Span) -> str:
     """Return the error's class name without its module, or ``error``."""
     name = span.attributes.get("error.type") or span.attributes.get("exception.type") or "error"
-    return str(name).rpartition(".")[2]
+    return "error" if name == "_OTHER" else str(name).rpartition(".")[2]
 
 
 def _links(span: Span) -> Iterator[str]:

@@ -12,7 +12,13 @@ from tailrace.cli.clock_text import duration
 from tailrace.cli.group import command
 from tailrace.cli.json_text import compact, pretty
 from tailrace.cli.listing import DATA, FORMATS, counted, say, short_id
-from tailrace.cli.options import Store, format_option, limit_option, store_option
+from tailrace.cli.options import (
+    Store,
+    budget_option,
+    format_option,
+    limit_option,
+    store_option,
+)
 from tailrace.cli.search_json import found_to_dict
 from tailrace.cli.search_rows import picked_table, search_lines, search_markdown
 from tailrace.cli.searching import (
@@ -53,13 +59,7 @@ _SHOWN_SPANS = 3
     show_default=True,
     help="Matched spans to show of a trace, or of each of its groups.",
 )
-@click.option(
-    "--seconds",
-    type=click.FloatRange(0.01, 3600),
-    default=30.0,
-    show_default=True,
-    help="Give up a query after this long, with what was found.",
-)
+@budget_option
 @store_option
 @format_option(*FORMATS)
 def search_traces(
@@ -69,7 +69,7 @@ def search_traces(
     wanted: Wanted,
     limit: int,
     spans: int,
-    seconds: float,
+    budget: float,
     db: Store,
     output: str,
 ) -> int:
@@ -94,7 +94,7 @@ def search_traces(
             narrowed,
             limit=limit_for(asked, limit),
             spans_per_set=spans,
-            budget=Budget(seconds=seconds),
+            budget=Budget(seconds=budget),
             **wanted.options(),
         )
     took = time.perf_counter() - began

@@ -12,7 +12,7 @@ import click
 
 from tailrace.cli.clock_text import duration, local_time
 from tailrace.cli.database import database_path
-from tailrace.cli.following import follow_options, show_each
+from tailrace.cli.following import follow_options, show_each, wait_for_look
 from tailrace.cli.group import command
 from tailrace.cli.json_text import compact
 from tailrace.cli.listing import DATA, say, short_id
@@ -124,7 +124,7 @@ def _spans(
             yield from chosen.late()
         spent = time.monotonic() - began
         if not follower.is_behind:
-            time.sleep(max(interval, spent / _CALM))
+            wait_for_look(max(interval, spent / _CALM))
         grown = follower.look()
 
 

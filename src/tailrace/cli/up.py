@@ -151,6 +151,7 @@ def _run(folder: Any, wishes: Any, server: Any, output: str) -> int:
             server.prepare()
             nats, *others = planned
             supervisor.start(nats)
+            _keep_to(wishes, server, voice)
             supervisor.start(*others)
             folder.announce(wishes.server)
             _show(supervisor, folder, wishes, server, output)
@@ -163,6 +164,18 @@ def _run(folder: Any, wishes: Any, server: Any, output: str) -> int:
             voice.note("stopping")
             supervisor.stop()
         return 130 if supervisor.signals_seen > 1 else 0
+
+
+def _keep_to(wishes: Any, server: Any, voice: Any) -> None:
+    """An ack wait that was asked for holds for what is in the folder already, too."""
+    if wishes.ack_wait is None:
+        return
+    import asyncio  # noqa: PLC0415 - only where it is asked for
+
+    from tailrace.cli.supervising.registry import keep_to  # noqa: PLC0415 - likewise
+
+    if asyncio.run(keep_to(server, wishes.ack_wait)):
+        voice.note(f"the ack wait of the runs in this folder is {wishes.ack_wait:g} s now")
 
 
 def _show(supervisor: Any, folder: Any, wishes: Any, server: Any, output: str) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from tailrace.cli.clock_text import local_time
 from tailrace.cli.failure_rows import CATEGORY_STYLES, error_text, kind_text, place_text
 from tailrace.cli.filters import filter_options
-from tailrace.cli.following import follow_options, show_each
+from tailrace.cli.following import follow_options, show_each, wait_for_look
 from tailrace.cli.group import command
 from tailrace.cli.json_text import compact
 from tailrace.cli.listing import DATA, say
@@ -67,7 +67,7 @@ def follow(log: Failures, wanted: FailureFilter, *, interval: float) -> Iterator
         seen = {key: at for key, at in seen.items() if at >= since}
         if wanted.until_ns is not None and now >= wanted.until_ns:
             return
-        time.sleep(interval)
+        wait_for_look(interval)
 
 
 def _line(failure: FailureSnapshot, terminal: Terminal) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import uuid
 from collections.abc import Iterable, Mapping
@@ -233,13 +234,33 @@ def encode(value: Any, name: str) -> bytes:
         DefinitionError: JSON has no word for something in it (TR408).
     """
     try:
-        return msgspec.json.encode(value)
+        body = msgspec.json.encode(value)
+        if b"null" in body:
+            _demand_numbers(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise DefinitionError(
             f"{name} cannot be sent: {error}",
             code="TR408",
             hint="send what JSON knows: texts, numbers, lists, objects, true, false, null",
         ) from error
+    return body
+
+
+def _demand_numbers(value: Any) -> None:
+    """See to it that no number becomes null on its way.
+
+    Raises:
+        ValueError: there is one that JSON has no word for.
+    """
+    match value:
+        case float() if not math.isfinite(value):
+            raise ValueError(f"JSON has no number {value}")
+        case Mapping():
+            for one in value.values():
+                _demand_numbers(one)
+        case list() | tuple() | set() | frozenset():
+            for one in value:
+                _demand_numbers(one)
 
 
 def _run(run_id: str) -> str:

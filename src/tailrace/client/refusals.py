@@ -9,11 +9,14 @@ import msgspec
 
 from tailrace.errors import Conflict, DefinitionError, NotAllowed, NotFound, TailraceError
 from tailrace.errors.tree import TransportError
+from tailrace.model import Finding, Severity, SourceSpan
 
 _LONGEST_WAIT = 60.0
 _RETRYABLE = frozenset({429, 502, 503, 504})
 _NOT_THERE = frozenset({404, 405})
 _SHOWN = 200
+SENT = "workflow"
+"""Name of a file that was sent, in what the server found in it."""
 
 
 def error_of(status: int, headers: Mapping[str, str], body: bytes, *, asked: str) -> TailraceError:
@@ -48,7 +51,13 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes, *, asked: str
             details |= {"retryable": status in _RETRYABLE, "retry_after": _wait(headers)}
             return TransportError(message, code=code or "TR407", hint=hint, details=details)
         case _ if 400 <= status < 500:
-            return DefinitionError(message, code=code or "TR408", hint=hint, details=details)
+            return DefinitionError(
+                message,
+                code=code or "TR408",
+                hint=hint,
+                details=details,
+                findings=_findings(said.get("findings")),
+            )
         case _:
             return not_ours(asked, f"it answered {status}")
 
@@ -95,6 +104,47 @@ def _detail(detail: Any) -> str:
         where = ".".join(str(part) for part in first.get("loc", ()))
         return f"{where}: {first.get('msg', '')}"
     return ""
+
+
+def _findings(said: Any) -> tuple[Finding, ...]:
+    """Return all that is wrong with a workflow that was sent."""
+    try:
+        told = msgspec.convert(said or [], list[_Told])
+    except msgspec.ValidationError:
+        return ()
+    return tuple([one.finding() for one in told])
+
+
+class _Told(msgspec.Struct, frozen=True):
+    code: str
+    message: str
+    hint: str = ""
+    subject: str = ""
+    line: int | None = None
+    column: int | None = None
+    end_line: int | None = None
+    end_column: int | None = None
+
+    def finding(self) -> Finding:
+        return Finding(
+            code=self.code,
+            severity=Severity.ERROR,
+            message=self.message,
+            where=self._where(),
+            hint=self.hint,
+            subject=self.subject,
+        )
+
+    def _where(self) -> SourceSpan | None:
+        if self.line is None or self.column is None:
+            return None
+        return SourceSpan(
+            file=SENT,
+            line=self.line,
+            column=self.column,
+            end_line=self.end_line or self.line,
+            end_column=self.end_column or self.column + 1,
+        )
 
 
 def _wait(headers: Mapping[str, str]) -> float | None:

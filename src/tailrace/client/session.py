@@ -26,6 +26,15 @@ _ERRNO = re.compile(r"\[Errno -?\d+\] ?")
 _rng = random.Random()  # noqa: S311 - spreads requests, guards nothing
 
 
+def _demand_ascii(key: str) -> None:
+    if not key.isascii() or not key.isprintable():
+        raise SettingsError(
+            "the API key has characters that no key has",
+            code="TR192",
+            hint="check TAILRACE_API_KEY, or the context; a key is ASCII, as it was shown once",
+        )
+
+
 class Connection(Struct, frozen=True, kw_only=True):
     """How a server is spoken to."""
 
@@ -40,6 +49,7 @@ class Connection(Struct, frozen=True, kw_only=True):
         target = self.target
         headers = {"User-Agent": self.user_agent, "Accept": "application/json"}
         if target.api_key:
+            _demand_ascii(target.api_key)
             headers[target.api_key_header] = target.api_key
         return {
             "base_url": target.server,

@@ -72,6 +72,8 @@ class Run(Struct, frozen=True, kw_only=True):
     crashes: int = 0
     """Workers that died with it."""
     submitted_at: float | None = None
+    run_at: float | None = None
+    """When it is to begin, if it was submitted for later."""
     start_time: float | None = None
     end_time: float | None = None
     heartbeat_at: float | None = None

@@ -195,6 +195,7 @@ class RemoteSearch:
         step_ns: int | None = None,
         exemplars: int = 0,
         instant: bool = False,
+        budget: Budget | None = None,
     ) -> MetricsResult:
         """Return series over time."""
         call: Call[MetricsResult] = Call(
@@ -208,6 +209,7 @@ class RemoteSearch:
                 step_ns=step_ns,
                 exemplars=exemplars,
                 instant=str(instant).lower(),
+                seconds=None if budget is None else min(budget.seconds, _SECONDS),
             ),
         )
         return self._client.send(call)

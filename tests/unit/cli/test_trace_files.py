@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import sqlite3
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,6 +59,37 @@ def output(capfd: pytest.CaptureFixture[str], *arguments: str, code: int = 0) ->
 
 def exported(capfd: pytest.CaptureFixture[str], *arguments: str) -> Any:
     return json.loads(output(capfd, "export", *arguments))
+
+
+def test_an_export_goes_into_a_pipe_and_does_not_take_its_place(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    Path("in.json").write_bytes(encode_export(a_trace()))
+    output(capfd, "import", "in.json")
+    os.mkfifo("pipe")
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(Path("pipe").read_bytes)
+        output(capfd, "export", TRACE, "--output", "pipe")
+        assert json.loads(read.result())["resourceSpans"]
+    assert Path("pipe").is_fifo()
+    Path("link.json").symlink_to("in.json")
+    output(capfd, "export", TRACE, "--output", "link.json")
+    assert Path("link.json").is_symlink()
+
+
+def test_an_id_of_64_bits_is_found_without_its_zeros(capfd: pytest.CaptureFixture[str]) -> None:
+    short = "a1" * 8
+    Path("in.json").write_bytes(encode_export(a_trace(short.zfill(32))))
+    output(capfd, "import", "in.json")
+    assert "3 spans" in output(capfd, "show", short)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no such device")
+def test_a_full_disk_under_the_output_is_told_as_that(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("in.json").write_bytes(encode_export(a_trace()))
+    output(capfd, "import", "in.json")
+    assert main(["trace", "export", TRACE, "--output", "/dev/full"]) == 1
+    assert "error[TR001]: the output cannot be written: No space" in capfd.readouterr().err
 
 
 def test_a_file_comes_in_and_the_same_goes_out(capfd: pytest.CaptureFixture[str]) -> None:

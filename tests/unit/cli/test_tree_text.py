@@ -13,7 +13,7 @@ from tailrace.cli.tree_text import render_tree
 from tailrace.cli.width import cells
 from tailrace.model import Folded, RunId, RunStatus, SpanId, SpanType
 from tailrace.model.span import RunSummary, Span, Trace
-from tailrace.model.states import SpanKind
+from tailrace.model.states import SpanKind, SpanStatus
 from tailrace.store import SqliteStore, SqliteTraceReader
 from tailrace.traceql import check, parse
 from tailrace.traceql.budget import Budget
@@ -311,6 +311,32 @@ def test_the_child_of_two_spans_with_one_id_hangs_where_a_search_finds_it() -> N
     assert told == [("root", 0), ("call", 1), ("serve", 2), ("query", 3), ("lost", 0)]
     found = evaluate(chain_of('{ name = "serve" } > { }'), memory_block(spans), Budget())
     assert [spans[number].name for one in found for number in one.spans] == ["query"]
+
+
+def test_what_a_program_says_of_a_failed_span_is_shown_above_those_that_failed_in_it() -> None:
+    run_id = RunId(f"{1:032x}")
+    spans = [
+        Span(
+            trace_id=run_id,
+            span_id=SpanId(f"{number:016x}"),
+            parent_id=SpanId(f"{number - 1:016x}") if number > 1 else None,
+            name=f"s{number}",
+            type=SpanType.USER,
+            start_ns=number,
+            end_ns=9,
+            status=SpanStatus.ERROR,
+            message="no stock" if kind == "_OTHER" else "'pear'",
+            attributes={"error.type": kind},
+        )
+        for number, kind in ((1, "KeyError"), (2, "_OTHER"), (3, "KeyError"))
+    ]
+    run = RunSummary(
+        run_id=run_id, flow="shop", status=RunStatus.FAILED, start_ns=1, end_ns=9, spans=3
+    )
+    (outer,) = build_branches(Trace(run=run, spans=spans), View())
+    (middle,) = outer.children
+    (inner,) = middle.children
+    assert [outer.below, middle.below, inner.below] == [[], ["no stock"], ["KeyError: 'pear'"]]
 
 
 def chain_of(query: str) -> Chain:

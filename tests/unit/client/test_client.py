@@ -18,6 +18,7 @@ from tailrace.errors import (
     NotFound,
     RunCancelled,
     RunFailed,
+    SettingsError,
     TailraceError,
     TransportError,
 )
@@ -162,6 +163,41 @@ def test_a_server_that_is_not_there_is_said_with_what_to_do() -> None:
 def test_what_json_has_no_word_for_is_refused_before_it_is_sent() -> None:
     with Client("http://127.0.0.1:1") as client, pytest.raises(DefinitionError, match="params"):
         client.submit("f", {"a": object()})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [{"deep": float("-inf")}]])
+def test_a_number_that_json_has_no_word_for_does_not_become_null(value: Any) -> None:
+    with Client("http://127.0.0.1:1") as client, pytest.raises(DefinitionError, match="no number"):
+        client.submit("f", {"a": value})
+
+
+def test_a_key_that_no_header_can_hold_is_said_to_be_wrong() -> None:
+    with pytest.raises(SettingsError, match="API key"):
+        Client("http://127.0.0.1:1", api_key="ünï")
+
+
+def test_all_that_is_wrong_with_a_workflow_comes_with_the_refusal() -> None:
+    findings = [
+        {"code": "TR123", "message": "no task", "hint": "Name one.", "subject": "",
+         "line": 2, "column": 5, "end_line": 2, "end_column": 9},
+        {"code": "TR106", "message": "unknown key", "line": None, "column": None},
+    ]  # fmt: skip
+    answer = refusal(422, code="TR123", message="no task (and 1 more)", findings=findings)
+    with stub(answer) as server, Client(server.url, retry_for=0) as client:
+        with pytest.raises(DefinitionError, match="and 1 more") as caught:
+            client.submit_yaml(b"version: 1", "f")
+        first, second = caught.value.findings
+    assert (first.message, first.hint, second.where) == ("no task", "Name one.", None)
+    assert (first.where.line, first.where.column, first.where.end_column) == (2, 5, 9)
+
+
+@pytest.mark.parametrize("findings", [7, "x", [7], [{"code": 1}], None])
+def test_findings_of_another_shape_are_left_out(findings: Any) -> None:
+    answer = refusal(422, code="TR123", message="no", findings=findings)
+    with stub(answer) as server, Client(server.url, retry_for=0) as client:
+        with pytest.raises(DefinitionError) as caught:
+            client.submit_yaml(b"version: 1", "f")
+        assert caught.value.findings == ()
 
 
 def test_ids_cannot_reach_other_paths() -> None:
