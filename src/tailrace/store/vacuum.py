@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -23,6 +24,9 @@ _DEAD_SIZE = """SELECT coalesce(sum(s.dead * (
 FROM segment AS s WHERE s.dead > 0"""
 _PAGES = 2_000
 """Free pages given back in a commit."""
+_PATIENCE = 0.5
+"""Seconds that the log may be in use."""
+_PAUSE = 0.01
 
 
 class Vacuumed(Struct, frozen=True, kw_only=True):
@@ -71,8 +75,12 @@ def give_back(writer: Writer) -> bool:
 
 def empty_log(path: Path) -> None:
     """Empty the write-ahead log where no reader needs it."""
-    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=0)) as db:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    until = time.monotonic() + _PATIENCE
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=_PATIENCE)) as db:
+        while db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            if time.monotonic() > until:
+                return
+            time.sleep(_PAUSE)  # another checkpoint is under way, which SQLite does not wait for
 
 
 def dead_size(db: sqlite3.Connection) -> int:
