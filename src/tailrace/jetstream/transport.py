@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import nats.errors
-from nats.aio.client import Client
+from nats.aio.client import PING_PROTO, Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
@@ -20,7 +20,15 @@ from tailrace.jetstream.parsing import FastParser
 
 Receiver = Callable[[Msg], None]
 """Told each message of a subscription, at once; it must not wait, nor raise."""
-_NEEDED = ("_flush_queue", "_flusher_task", "_max_payload", "_max_pending_size", "_pending")
+_NEEDED = (
+    "_flush_queue",
+    "_flusher_task",
+    "_max_payload",
+    "_max_pending_size",
+    "_pending",
+    "_pongs",
+    "_send_command",
+)
 _MOST_BUFFERED = 512 * 1024
 """Bytes that may wait for the server before more is held back."""
 _LINE = len("NATS/1.0")
@@ -122,6 +130,15 @@ class FastClient(Client):
             pending, self._pending, self._pending_data_size = self._pending, [], 0
             with suppress(OSError, RuntimeError):  # the connection is lost: the reader will notice
                 writer.write(b"".join(pending))
+
+    async def _send_ping(self, future: asyncio.Future[bool] | None = None) -> None:
+        """Ask for an answer to all that was sent; nats-py asks before what still waits is sent."""
+        if not self._is_known:
+            await super()._send_ping(future)
+            return
+        self._pongs.append(asyncio.get_running_loop().create_future() if future is None else future)
+        await self._send_command(PING_PROTO)
+        await self._flush_pending()
 
     async def _send_publish(
         self,
