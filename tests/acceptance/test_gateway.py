@@ -160,6 +160,19 @@ def test_a_tag_without_workers_is_warned_about(
     assert "nobody" in answer["warning"]
 
 
+def test_a_flow_that_no_worker_has_is_warned_about_though_a_worker_is_there(
+    gateway: GatewayProcess, backstage: Backstage
+) -> None:
+    def warning(**body: str) -> str:
+        return str(gateway.client.post("/runs", json=body).json().get("warning", ""))
+
+    backstage.put_worker("w-knows", tags=("shop",), flows=("pay", "ship"))
+    wait_until(lambda: not warning(flow_name="pay", tag="shop"), "the worker is known")
+    assert "has a flow 'pya'" in warning(flow_name="pya", tag="shop")
+    sent = post_yaml(gateway, YAML, tag="shop").json()
+    assert "warning" not in sent, "what is sent along needs no worker that has it"
+
+
 @pytest.mark.parametrize("tag", ["a.b", "a b", "*", ">", "日本", "a\n", "", "x" * 65])
 def test_a_tag_is_one_token(gateway: GatewayProcess, tag: str) -> None:
     answer = gateway.client.post("/runs", json={"flow_name": "f", "tag": tag})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +12,9 @@ from tailrace.cli.group import command
 from tailrace.cli.listing import FORMATS, counted, say, show_listing
 from tailrace.cli.options import format_option
 from tailrace.cli.table_text import Column
+
+if TYPE_CHECKING:
+    from tailrace.client.contexts import Contexts
 
 _COLUMNS = (
     Column(title="NAME"),
@@ -53,10 +58,7 @@ def add_context(name: str, server: str, api_key: str, api_key_header: str, *, us
 @click.argument("name")
 def use_context(name: str) -> int:
     """Make a context the current one: commands speak to its server."""
-    from tailrace.client import contexts as saved  # noqa: PLC0415 - help needs none of it
-
-    file = saved.contexts_file()
-    saved.save_contexts(file, saved.load_contexts(file).using(name))
+    _change(lambda contexts: contexts.using(name))
     say(f"context {name} is the current one")
     return 0
 
@@ -93,9 +95,13 @@ def list_contexts(output: str) -> int:
 @click.argument("name")
 def remove_context(name: str) -> int:
     """Forget a context and its key."""
+    _change(lambda contexts: contexts.without(name))
+    say(f"context {name} is forgotten")
+    return 0
+
+
+def _change(changed: Callable[[Contexts], Contexts]) -> None:
     from tailrace.client import contexts as saved  # noqa: PLC0415 - help needs none of it
 
     file = saved.contexts_file()
-    saved.save_contexts(file, saved.load_contexts(file).without(name))
-    say(f"context {name} is forgotten")
-    return 0
+    saved.save_contexts(file, changed(saved.load_contexts(file)))

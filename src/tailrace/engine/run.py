@@ -95,30 +95,31 @@ class Run(Running):
             if record.lost:
                 self.told.append(record)
             return
-        self.outbox.append(
-            RunStarted(
-                self.run_id,
-                self.plan.name,
-                self.plan.definition_hash,
-                self.plan.source,
-                self.now(),
-                summarize_inputs(flow.plain_params),
-                request.source,
-                self.span_base,
-                request.parent_span_id,
-                "" if request.reuse is None else request.reuse.run_id,
-                _attributes(request),
-                request.code_version,
-                None if request.inputs is None else request.inputs.body,
-                "" if request.inputs is None else request.inputs.codec,
-                request.lineage,
-                request.letter,
-                request.generation,
-                request.facts.policy(self.plan.policy),
-                request.fingerprints,
-                "" if request.reuse is None else request.reuse.span_id,
-            )
+        started = RunStarted(
+            self.run_id,
+            self.plan.name,
+            self.plan.definition_hash,
+            self.plan.source,
+            self.now(),
+            summarize_inputs(flow.plain_params),
+            request.source,
+            self.span_base,
+            request.parent_span_id,
+            "" if request.reuse is None else request.reuse.run_id,
+            _attributes(request),
+            request.code_version,
+            None if request.inputs is None else request.inputs.body,
+            "" if request.inputs is None else request.inputs.codec,
+            request.lineage,
+            request.letter,
+            request.generation,
+            request.facts.policy(self.plan.policy),
+            request.fingerprints,
+            "" if request.reuse is None else request.reuse.span_id,
         )
+        self.outbox.append(started)
+        if request.letter:
+            self.told.append(started)
         self.next_span()
         if request.queued_at:
             span, at = self.next_span(), self.now()

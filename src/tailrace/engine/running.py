@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import cached_property
@@ -46,7 +47,7 @@ class ScopeEnd(msgspec.Struct, eq=False):
     failed_path: str = ""
 
 
-class Running:
+class Running(ABC):
     """A run as its scopes, nodes and attempts see it: numbers, journal, slots, cancel."""
 
     def __init__(self, request: RunRequest, journal: Journal, *, echo: Echo) -> None:
@@ -91,6 +92,7 @@ class Running:
         self._slot_wanted: deque[Callable[[], None]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    @abstractmethod
     async def run_scope(
         self,
         plan: ScopePlan,
@@ -102,7 +104,6 @@ class Running:
         cancel: CancelScope,
     ) -> ScopeEnd:
         """Run a scope to its end."""
-        raise NotImplementedError
 
     @cached_property
     def artifact_folder(self) -> Path:

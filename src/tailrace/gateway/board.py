@@ -28,7 +28,7 @@ class WorkerBoard:
         self._ahead = 0.0
         """Seconds by which the clock of NATS, which says when they were seen, is ahead of ours."""
         self._reading: asyncio.Task[None] | None = None
-        self._served: dict[str, bool] = {}
+        self._served: dict[tuple[str, str], bool] = {}
         self._served_until = float("-inf")
 
     async def workers(self) -> list[dict[str, Any]]:
@@ -51,19 +51,24 @@ class WorkerBoard:
         found = [self._show(*one) for one in self._workers.values()]
         return sorted(found, key=lambda one: float(one["last_seen_at"]), reverse=True)
 
-    def serves(self, tag: str) -> bool | None:
-        """Whether a worker that is alive takes a tag; None: nothing is known yet."""
+    def serves(self, tag: str, flow: str = "") -> bool | None:
+        """Whether a worker that is alive takes a tag, and has a flow; None: nobody knows yet."""
         if self._read_at == float("-inf"):
             return None
         now = time.monotonic()
         if now > self._served_until:
             self._served.clear()
             self._served_until = now + _GLANCE
-        found = self._served.get(tag)
+        found = self._served.get((tag, flow))
         if found is None:
             workers = (record for record, _ in self._workers.values())
-            found = any(tag in one.tags and self.state_of(one) in _ALIVE for one in workers)
-            self._served[tag] = found
+            found = any(
+                tag in one.tags
+                and (not flow or not one.flows or flow in one.flows)
+                and self.state_of(one) in _ALIVE
+                for one in workers
+            )
+            self._served[tag, flow] = found
         return found
 
     def state_of(self, record: WorkerRecord) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
@@ -35,8 +36,10 @@ from tailrace.model.letter import DeadLetter
 from tailrace.model.remote import Job
 from tailrace.model.states import SpanStatus
 from tailrace.store import SqliteFailureLog
+from tailrace.store.foreign import Intake
 from tailrace.store.remote import LetterMessage, Position, RemoteWriter
 from tailrace.store.segments.seal import seal
+from tailrace.tracing.otlp import FileFormat, ReadReport, encode_export, read_exports
 
 Appends = Callable[..., list[list[Any]]]
 TENANTS = ("acme", "other")
@@ -117,7 +120,15 @@ def fill(path: Path, makes: Sequence[Callable[[RunId], Any]], tenants: Sequence[
                 message = LetterMessage(number + 1, letter(number, tenant), tenant)
                 writer.take_letters([message], "letters", Position("made", number + 1))
                 spans = [sent(number, one, tenant) for one in range(4)]
-                writer.take_spans(spans, tenant=tenant, joins=False)
+                take(writer, spans, tenant=tenant, joins=False)
+
+
+def take(writer: RemoteWriter, spans: Sequence[Span], *, tenant: str, joins: bool) -> Intake:
+    """Have an index take spans as they come over HTTP."""
+    read = read_exports(
+        io.BufferedReader(io.BytesIO(encode_export(spans))), FileFormat.JSON, ReadReport()
+    )
+    return writer.take_exports(read, tenant=tenant, joins=joins)
 
 
 def fails(run_id: RunId, at: int, tenant: str) -> list[list[Any]]:
@@ -252,7 +263,7 @@ def test_spans_sent_to_a_trace_of_another_tenant_are_left_out(both: tuple[Path, 
     with closing(StoredTraces(path)) as shared:
         before = [shared.trace(one.trace_id, tenant="other") for one in intruding]
     with closing(RemoteWriter(path)) as writer:
-        assert writer.take_spans(intruding, tenant="acme", joins=False).spans == 0
+        assert take(writer, intruding, tenant="acme", joins=False).spans == 0
     with closing(StoredTraces(path)) as shared:
         assert [shared.trace(one.trace_id, tenant="other") for one in intruding] == before
         for one in intruding:
@@ -269,8 +280,8 @@ def test_a_tenant_may_add_to_its_own_runs_and_who_sees_all_to_those_of_anybody(
         for number, tenant in ((0, "acme"), (1, "other"))
     )
     with closing(RemoteWriter(path)) as writer:
-        assert writer.take_spans([mine], tenant="acme", joins=False).spans == 1
-        assert writer.take_spans([theirs], tenant="acme", joins=True).spans == 1
+        assert take(writer, [mine], tenant="acme", joins=False).spans == 1
+        assert take(writer, [theirs], tenant="acme", joins=True).spans == 1
     with closing(StoredTraces(path)) as shared:
         for one, tenant in ((mine, "acme"), (theirs, "other")):
             trace, _ = shared.trace(one.trace_id, tenant=tenant)
@@ -289,7 +300,7 @@ def test_what_was_sent_under_the_id_of_another_tenants_run_to_come_goes_when_it_
     while not worker.is_over:
         worker.step()
     with closing(RemoteWriter(path)) as writer:
-        writer.take_spans([early], tenant="acme", joins=False)
+        take(writer, [early], tenant="acme", joins=False)
         with closing(StoredTraces(path)) as shared:
             assert shared.trace(theirs.run_id, tenant="acme")
         news = stream.after(0)

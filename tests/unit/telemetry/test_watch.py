@@ -102,6 +102,16 @@ def test_the_end_of_a_redrive_resolves_its_letter(diary: Any) -> None:
     assert event.data["outcome"] == "resolved"
 
 
+def test_the_beginning_of_a_redrive_is_told_before_its_end(diary: Any) -> None:
+    watch = watched(diary, letter="DL-1", generation=2)
+    watch.take([started(letter="DL-1", generation=2)], {})
+    (event,) = diary.of("listener")
+    assert (event.kind, event.letter_id) == (FailureEventKind.REDRIVEN, "DL-1")
+    assert (event.at_ns, event.data) == (1, {"generation": 2})
+    watch.take([RunFinished(30, RunStatus.COMPLETED)], {})
+    assert kinds(diary) == ["redriven", "resolved"]
+
+
 def test_a_redrive_that_fails_again_is_dead_lettered_again(diary: Any) -> None:
     watch, failure = watched(diary, letter="DL-1", generation=2), failed()
     watch.take([ended(failure), RunFinished(30, RunStatus.FAILED, failure, "load")], {})

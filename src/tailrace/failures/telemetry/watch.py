@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tailrace.failures.telemetry.event import FailureEvent, FailureEventKind
 from tailrace.failures.telemetry.hub import FailureHub
-from tailrace.model import AnyRecord
+from tailrace.model import AnyRecord, RunStarted
 from tailrace.model.failure import Disposition
 
 if TYPE_CHECKING:
@@ -39,11 +39,25 @@ class RunWatch:
         """Take records that carry failures, in order; ``errors``: live exceptions by failure id."""
         try:
             self._escalation.apply(records)
+            if self._hub.wants_hops and self._stored:
+                self._tell_redriven(records)
             self._tell(self._escalation.drain(), errors)
         except Exception as error:  # noqa: BLE001 - watching must not fail the run
             self.faults += 1
             if self.faults == 1:
                 _log.warning("failures of a run could not be followed", exc_info=error)
+
+    def _tell_redriven(self, records: Sequence[AnyRecord]) -> None:
+        for record in records:
+            if isinstance(record, RunStarted) and record.letter:
+                self._hub.publish(
+                    FailureEvent(
+                        kind=FailureEventKind.REDRIVEN,
+                        at_ns=record.at,
+                        letter_id=record.letter,
+                        data={"generation": record.generation},
+                    )
+                )
 
     def _tell(self, changes: FailureChanges, errors: Mapping[str, BaseException]) -> None:
         hub = self._hub

@@ -222,4 +222,9 @@ def accepted(gateway: Gateway, job: Job) -> dict[str, Any]:
     body: dict[str, Any] = {"run_id": job.run_id, "status": "PENDING"}
     if gateway.board.serves(job.tag) is False:
         body["warning"] = f"no worker for tag {job.tag!r} is alive; the run waits until one starts"
+    elif not job.workflow_yaml and gateway.board.serves(job.tag, job.flow_name) is False:
+        body["warning"] = (
+            f"no worker for tag {job.tag!r} has a flow {job.flow_name!r}; the run fails when one"
+            " of them takes it"
+        )
     return body

@@ -13,7 +13,6 @@ import msgspec
 
 from tailrace.errors import StoreError
 from tailrace.model.decision import GroupDecision
-from tailrace.model.span import Span
 from tailrace.store.decisions import put_decisions
 from tailrace.store.foreign import ForeignWriter, Intake
 from tailrace.store.foreign.convert import Traces
@@ -244,30 +243,16 @@ class RemoteWriter:
         """Delete letters whose messages are gone."""
         self._write(lambda *_: remove_letters(self._store.writer.db, sequences))
 
-    def take_spans(self, spans: Sequence[Span], *, tenant: str = "", joins: bool = True) -> Intake:
-        """Take in spans from elsewhere, and say what became of them.
-
-        Args:
-            spans: of any traces.
-            tenant: who has sent them; empty: nobody knows.
-            joins: whether they may be added to the runs and traces of others; otherwise those of
-                such traces are left out.
-        """
-        if tenant:
-            ids = {span.trace_id for span in spans}
-            others = self._write(lambda *_: claim(self._store.writer.db, tenant, ids, joins=joins))
-            spans = [span for span in spans if span.trace_id not in others]
-        return self._foreign.write(spans)
-
     def take_exports(
         self, exports: Iterable[Export], *, tenant: str = "", joins: bool = True
     ) -> Intake:
-        """Take in exports as ``take_spans`` does their spans, only twice as fast.
+        """Take in spans from elsewhere, and say what became of them.
 
         Args:
             exports: as ``read_exports`` yields them; what of them cannot be read is left out.
-            tenant: as of ``take_spans``.
-            joins: likewise.
+            tenant: who has sent them; empty: nobody knows.
+            joins: whether they may be added to the runs and traces of others; otherwise those of
+                such traces are left out.
         """
         tally, rest = Intake(), iter(exports)
         while True:
