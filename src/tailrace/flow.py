@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tailrace.errors import DefinitionError
 from tailrace.flows.build import build_flow
+from tailrace.flows.given_policy import PolicyGiven, given_policy
 from tailrace.flows.python import as_node
-from tailrace.model import Durability, Finding, Policy, ScratchMerge, TaskNode
+from tailrace.model import Durability, Finding, ScratchMerge, TaskNode
 from tailrace.model import Flow as Definition
 from tailrace.model.rule import Rule
 
@@ -38,7 +39,7 @@ class Flow(Definition):
         body: Any = None,
         *,
         defaults: Mapping[str, Any] | None = None,
-        policy: Policy | None = None,
+        policy: PolicyGiven | None = None,
         max_parallel: int = 8,
         expose_env: Sequence[str] = (),
         scratch_merge: str | ScratchMerge = ScratchMerge.ERROR_ON_CONFLICT,
@@ -51,12 +52,17 @@ class Flow(Definition):
             name: name of the flow, shown in traces.
             body: a task, a composition of tasks with ``>>``, ``&`` and ``|``, or None.
             defaults: values of params that a run need not give.
-            policy: the flow-wide policy; nodes may override parts of it.
+            policy: the flow-wide policy, or a mapping that spells it as ``flow.yaml`` does; nodes
+                may override parts of it.
             max_parallel: attempts that run at the same time, at most.
             expose_env: environment variables that tasks and expressions may see.
             scratch_merge: what joins do with scratch keys written by two branches.
             handlers: tasks outside the graph that ``on_error`` may send to.
             rules: what failures mean, asked after a task's own rules and before the project's.
+
+        Raises:
+            DefinitionError: the graph cannot be built.
+            PolicyValidationError: the mapping spells no policy.
         """
         nodes = [as_node(handler) for handler in handlers]
         outside = {node.name: node for node in nodes if isinstance(node, TaskNode)}
@@ -66,7 +72,7 @@ class Flow(Definition):
             name=name,
             root=None if body is None else as_node(body),
             defaults=dict(defaults or {}),
-            policy=policy,
+            policy=given_policy(policy),
             max_parallel=max_parallel,
             expose_env=(expose_env,) if isinstance(expose_env, str) else tuple(expose_env),
             scratch_merge=ScratchMerge(scratch_merge),

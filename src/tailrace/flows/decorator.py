@@ -13,8 +13,9 @@ from tailrace.errors import DefinitionError
 from tailrace.flows.caching import read_caching
 from tailrace.flows.choice import choice
 from tailrace.flows.discovery import make_spec
+from tailrace.flows.given_policy import PolicyGiven, given_policy
 from tailrace.flows.operand import Operand
-from tailrace.model import Duration, Isolation, Policy, TaskNode, TaskSpec
+from tailrace.model import Duration, Isolation, TaskNode, TaskSpec
 from tailrace.model.rule import Rule
 
 P = ParamSpec("P")
@@ -78,9 +79,13 @@ class Task(Operand, Generic[P, R]):
         """Return the task with context paths that also get its result, such as ``scratch.raw``."""
         return self._with(replace(self._node, outputs=outputs))
 
-    def with_policy(self, policy: Policy) -> Task[P, R]:
-        """Return the task with a policy; fields it leaves out keep the task's own values."""
-        return self._with(replace(self._node, policy=policy))
+    def with_policy(self, policy: PolicyGiven) -> Task[P, R]:
+        """Return the task with a policy; fields it leaves out keep the task's own values.
+
+        Raises:
+            PolicyValidationError: the mapping spells no policy.
+        """
+        return self._with(replace(self._node, policy=given_policy(policy)))
 
     def _with(self, node: TaskNode) -> Task[P, R]:
         copied: Task[P, R] = Task.__new__(Task)
@@ -95,7 +100,7 @@ def task(
     /,
     *,
     name: str | None = None,
-    policy: Policy | None = None,
+    policy: PolicyGiven | None = None,
     inputs: Mapping[str, Any] | None = None,
     outputs: str | Sequence[str] = (),
     isolation: Isolation | str = Isolation.AUTO,
@@ -108,7 +113,7 @@ def task(
 def task(
     *,
     name: str | None = None,
-    policy: Policy | None = None,
+    policy: PolicyGiven | None = None,
     inputs: Mapping[str, Any] | None = None,
     outputs: str | Sequence[str] = (),
     isolation: Isolation | str = Isolation.AUTO,
@@ -122,7 +127,7 @@ def task(  # noqa: PLR0913 - one keyword for each part of a task's definition
     /,
     *,
     name: str | None = None,
-    policy: Policy | None = None,
+    policy: PolicyGiven | None = None,
     inputs: Mapping[str, Any] | None = None,
     outputs: str | Sequence[str] = (),
     isolation: Isolation | str = Isolation.AUTO,
@@ -136,7 +141,8 @@ def task(  # noqa: PLR0913 - one keyword for each part of a task's definition
     Args:
         function: the function, or any other callable.
         name: public name; the function's own when left out.
-        policy: how its failure is met; a flow file or ``with_policy`` may override parts of it.
+        policy: how its failure is met, or a mapping that spells it as ``flow.yaml`` does; a flow
+            file or ``with_policy`` may override parts of it.
         inputs: parameters set to literals, ``$…`` paths or ``{{ … }}`` templates.
         outputs: context paths that also get the result, such as ``scratch.raw``.
         isolation: ``auto``, ``inline``, ``thread`` or ``process``.
@@ -149,6 +155,7 @@ def task(  # noqa: PLR0913 - one keyword for each part of a task's definition
 
     Raises:
         DefinitionError: isolation, checkpoint, cache or expires is none of these.
+        PolicyValidationError: the mapping spells no policy.
     """
     chosen = choice(Isolation, isolation, "isolation")
     if checkpoint not in {"auto", "pickle", "none"}:
@@ -156,6 +163,7 @@ def task(  # noqa: PLR0913 - one keyword for each part of a task's definition
             f"checkpoint is {checkpoint!r}; allowed: auto, pickle, none", code="TR136"
         )
     caching = read_caching(cache, expires, checkpoint)
+    its_policy = given_policy(policy)
 
     def decorate(function: Callable[..., Any]) -> Task[..., Any]:
         if not callable(function):
@@ -166,7 +174,7 @@ def task(  # noqa: PLR0913 - one keyword for each part of a task's definition
             )
         spec = replace(
             make_spec(function, name=name),
-            policy=policy,
+            policy=its_policy,
             inputs=dict(inputs or {}),
             outputs=(outputs,) if isinstance(outputs, str) else tuple(outputs),
             isolation=chosen,

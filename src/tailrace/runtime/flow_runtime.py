@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from tailrace.model import Durability, Flow, Policy
+from tailrace.flows.given_policy import PolicyGiven, given_policy
+from tailrace.model import Durability, Flow
 from tailrace.model.report import RuntimeExecutionReport
 from tailrace.ports import RunStore, Tracer
 from tailrace.runtime.execute import execute
@@ -44,7 +45,7 @@ class FlowRuntime:
         cls,
         *,
         tracer: Tracer | Sequence[Tracer] | None = None,
-        policy: Policy | None = None,
+        policy: PolicyGiven | None = None,
         db: Path | str | None = None,
         durability: Durability | str | None = None,
         store: RunStore | bool | None = None,
@@ -61,7 +62,7 @@ class FlowRuntime:
         runtime = cls(
             RunOptions(
                 tracers=tracers,
-                policy=policy,
+                policy=given_policy(policy),
                 db=None if db is None else Path(db),
                 durability=None if durability is None else Durability(durability),
                 store=store,

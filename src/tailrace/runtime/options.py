@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from tailrace import model, runtime
 from tailrace.engine import Echo
+from tailrace.flows.given_policy import given_policy
 from tailrace.model import Durability, Policy, RunStatus
 from tailrace.ports import RunStore, Tracer
 from tailrace.tracing.propagation import TraceContext
@@ -22,7 +24,8 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     context: Mapping[str, Any] = field(default_factory=dict)
     """``params``, ``scratch`` and ``payload`` to start with; any other keys are all params."""
     policy: Policy | None = None
-    """Overrides the flow's policy; a node's own policy overrides this."""
+    """Overrides the flow's policy; a node's own policy overrides this. A mapping spells one as
+    ``flow.yaml`` does, and becomes one."""
     db: Path | None = None
     durability: Durability | None = None
     store: RunStore | bool | None = None
@@ -64,6 +67,14 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     """Redrives of that letter, this one included."""
     config: runtime.RuntimeConfig | None = None
     """Where failures are reported to; None: as the process was configured."""
+
+    def __post_init__(self) -> None:
+        """Read the policy.
+
+        Raises:
+            PolicyValidationError: the mapping spells none.
+        """
+        force_setattr(self, "policy", given_policy(self.policy))
 
     def start_with(self) -> tuple[dict[str, Any], dict[str, Any], Any]:
         """Return (params, scratch, payload) of the first moment."""

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.errors import DefinitionError
+from tailrace import Flow, RunOptions
+from tailrace.errors import DefinitionError, PolicyValidationError
 from tailrace.flows.build import build_flow
 from tailrace.flows.python import (
     Fragment,
@@ -378,6 +379,7 @@ operands = st.recursive(
 )
 
 
+@pytest.mark.no_cover
 @given(operands, operands, operands)
 def test_operators_are_associative(x: Any, y: Any, z: Any) -> None:
     assert built((x >> y) >> z) == built(x >> (y >> z))
@@ -400,6 +402,24 @@ def test_the_canonical_form_is_a_fixpoint(x: Any) -> None:
         if isinstance(node, Seq | All | AnyOf):
             assert len(node.children) >= 2
             assert not any(type(child) is type(node) for child in node.children)
+
+
+def test_a_policy_may_be_spelled_as_in_a_flow_file() -> None:
+    spelled = {"timeout": "5s", "retry": {"max_attempts": 2}}
+    made = Policy(timeout="5s", retry=Retry(max_attempts=2))
+    one = task(lambda: 1, name="one", policy=spelled)
+    assert one.spec.policy == made
+    assert one.with_policy(spelled).node.policy == made
+    assert Flow("f", one, policy=spelled).policy == made
+    assert RunOptions(policy=spelled).policy == made  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [{"retry": {"max_atempts": 2}}, {"timeout": "soon"}, 3])
+def test_what_spells_no_policy_is_refused_where_it_is_written(wrong: Any) -> None:
+    with pytest.raises(PolicyValidationError):
+        task(lambda: 1, name="one", policy=wrong)
+    with pytest.raises(PolicyValidationError):
+        Flow("f", task(lambda: 1, name="one"), policy=wrong)
 
 
 def test_a_case_is_plain_data() -> None:
