@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 from tailrace.model.ids import RunId
@@ -155,7 +156,9 @@ class _ForeignFollower:
             if no > self._first or span.end >= self._from:
                 ended.append(span)
         if ended:
-            ended.sort(key=lambda span: (span.end, -span.start))
+            # In order of the ends, of equal ones the latest start first.
+            ended.sort(key=attrgetter("start"), reverse=True)
+            ended.sort(key=attrgetter("end"))
             late = LateSpans(ended, partial(self._made, RunId(trace_id)), _key)
             yield Growth(trace_id=RunId(trace_id), flow=service, ended=late)
 

@@ -9,12 +9,13 @@ from tailrace.traceql.tree import Literal, Type
 
 NUMERAL = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WHOLE = re.compile(r"[0-9]+")
-_DURATION_TAIL = re.compile(r"[nsuµμmhdwy0-9.]+")
-_CALENDAR = re.compile(
+# Compiled when a duration is read: most queries have none, and it takes a while.
+_DURATION_TAIL = r"[nsuµμmhdwy0-9.]+"
+_CALENDAR = (
     r"(?:(?P<y>[0-9]+)y)?(?:(?P<w>[0-9]+)w)?(?:(?P<d>[0-9]+)d)?(?:(?P<h>[0-9]+)h)?"
     r"(?:(?P<m>[0-9]+)m)?(?:(?P<s>[0-9]+)s)?(?:(?P<ms>[0-9]+)ms)?"
 )
-_CLOCK = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)")
+_CLOCK = r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)"
 _UNITS = {
     "ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9,
     "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86_400 * 10**9, "w": 7 * 86_400 * 10**9,
@@ -41,7 +42,7 @@ def read_numeral(text: str, start: int) -> tuple[Literal, int]:
     found = NUMERAL.match(text, start)
     assert found is not None  # noqa: S101 - the caller saw a digit
     end = found.end()
-    tail = _DURATION_TAIL.match(text, end)
+    tail = re.compile(_DURATION_TAIL).match(text, end)
     if tail is not None and not tail.group()[0].isdigit():
         end = tail.end()
         if not _continues(text, end) and (duration := read_duration(text[start:end])) is not None:
@@ -75,14 +76,15 @@ def read_duration(text: str) -> int | None:
     """Return the nanoseconds of ``1d2h`` (whole numbers, long to short) or ``1h1.5s``, or None."""
     if len(text) > _MAX_DIGITS:
         return None
-    calendar = _CALENDAR.fullmatch(text)
+    calendar = re.fullmatch(_CALENDAR, text)
     if calendar is not None:
         parts = calendar.groupdict(default="0")
         total = sum(int(amount) * _UNITS[unit] for unit, amount in parts.items())
     else:
+        clock = re.compile(_CLOCK)
         position = total = 0
         while position < len(text):
-            part = _CLOCK.match(text, position)
+            part = clock.match(text, position)
             if part is None or not (part[1] or part[2]):
                 return None
             position, unit, fraction = part.end(), _UNITS[part[3]], part[2] or ""

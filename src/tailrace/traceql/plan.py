@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, assert_never, cast
+
+from msgspec import Struct
 
 from tailrace.traceql.block import Owner
 from tailrace.traceql.checked import (
@@ -54,8 +55,7 @@ class Of(StrEnum):
     """The trace; names: ``trace:id traceDuration rootName rootServiceName`` and ``spans``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(Struct, frozen=True):
     """Some span, event or link of the trace (or the trace) has a value for which it holds.
 
     Without ``op`` any value will do. A number may meet INT, FLOAT and DURATION columns, a text
@@ -68,15 +68,13 @@ class Leaf:
     value: Known | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class All:
+class All(Struct, frozen=True):
     """All parts hold; none: always."""
 
     parts: tuple[Condition, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Some:
+class Some(Struct, frozen=True):
     """One of the parts holds; none: never."""
 
     parts: tuple[Condition, ...]

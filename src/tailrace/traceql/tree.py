@@ -5,7 +5,6 @@ Every pass over it is one ``match`` closed by ``assert_never``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
 from msgspec import Struct
@@ -388,9 +387,8 @@ class Hint(Node, frozen=True):
     value: Literal
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A whole query."""
+class Query(Struct, frozen=True, eq=False):
+    """A whole query; its text is not part of what it means."""
 
     body: Body
     hints: tuple[Hint, ...] = ()
@@ -399,5 +397,17 @@ class Query:
     """What ``pick(…)`` of the short form names; empty: as the command shows them."""
     limit: int | None = None
     """What ``limit N`` of the short form asks for."""
-    text: str = field(default="", compare=False, repr=False)
+    text: str = ""
     """What was read; places are offsets in it."""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Query):
+            return NotImplemented
+        return self._meaning == other._meaning
+
+    def __hash__(self) -> int:
+        return hash(self._meaning)
+
+    @property
+    def _meaning(self) -> tuple[object, ...]:
+        return self.body, self.hints, self.dialect, self.columns, self.limit

@@ -568,6 +568,46 @@ def test_compare_of_nearly_unique_values_tells_those_of_the_selection(
     }
 
 
+@pytest.mark.parametrize("query", ["{}", "{ .even = true }"])
+def test_compare_looks_a_column_up_again_as_the_first_time(query: str) -> None:
+    spans = [
+        span(15 if n % 3 else 25, trace=1 + n // 5, x=n % 300, y=n % 3, even=n % 2 == 0)
+        for n in range(900)
+    ]
+    spans += [span(15, trace=1000, status=SpanStatus.ERROR, x=7, y=1, even=True)]
+    block = memory_block(spans)
+    checked = check(parse(f"{query} | compare({{ .x < 40 || status = error }}, 100)"))
+    found = []
+    for _ in range(15):  # columns are turned round one after the other
+        made = Measurement(checked, start_ns=10 * S, end_ns=30 * S, step_ns=10 * S)
+        made.add(block, Budget())
+        found.append(made.result())
+    assert all(one == found[0] for one in found)
+    of_seven = {
+        str(one.labels["__meta_type"]): sum(value or 0 for value in one.values)
+        for one in found[0].series
+        if one.labels.get("span.x") == 7
+    }
+    assert of_seven == {"selection": 4.0 if query == "{}" else 1.0}
+
+
+@pytest.mark.parametrize("each", [1, 3, 40])
+def test_many_groups_are_counted_however_few_spans_they_have(each: int) -> None:
+    times = (15, 25, 45)  # the last is outside
+    spans = [span(times[(n + m) % 3], x=n) for n in range(100) for m in range(each)]
+    found = points("{} | count_over_time() by(span.x)", *spans)
+    expected: dict[str, list[float | None]] = {}
+    for number in range(100):
+        row: list[float | None] = [0.0, 0.0, 0.0]
+        for one in spans:
+            if one.attributes["x"] == number and one.start_ns <= 30 * S:
+                step = one.start_ns // (10 * S)
+                row[step] = (row[step] or 0.0) + 1.0
+        if any(row):
+            expected[f'{{span.x="{number}"}}'] = row
+    assert found == expected
+
+
 # what it costs, and what is left out
 
 

@@ -36,13 +36,15 @@ class _Readers:
     def __init__(self, hits: Sequence[Hit], chain: Chain, shelf: Shelf, spans_per_set: int) -> None:
         self._shelf = shelf
         self._witnesses: dict[int, Witnesses] = {}
-        if not any(map(is_witnessed, shown_fields(chain))):
-            return
         shown: dict[int, tuple[AnyBlock, list[int]]] = {}
         for hit in hits:
             _, spans = shown.setdefault(id(hit.block), (hit.block, []))
             for spanset in hit.sets:
                 spans += spanset.spans[:spans_per_set]
+        for block, spans in shown.values():
+            shelf.spots(block).expect(spans)
+        if not any(map(is_witnessed, shown_fields(chain))):
+            return
         with suppress(OutOfBudget):  # then the first event is as good as any
             for key, (block, spans) in shown.items():
                 self._witnesses[key] = Witnesses(chain, block, spans, Budget())

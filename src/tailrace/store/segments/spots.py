@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections import deque
-from collections.abc import Callable
-from itertools import count
+from collections.abc import Callable, Iterable
+from itertools import compress, count
 from math import nan
 
 from tailrace.model.search import Value
 from tailrace.traceql.block import Block, Owner, TraceHead, Values
+from tailrace.traceql.codes import codes_of
 from tailrace.traceql.evaluate import field_values
 from tailrace.traceql.tree import Attribute, Field, Intrinsic, IntrinsicName, Scope
 
@@ -23,7 +23,11 @@ _OWNERS = {
 _FEW_VALUES = 48
 """Values of a column up to which each is tried."""
 _FEW_ROWS = 48
-"""Rows that are looked for by their bytes before all places are turned round."""
+"""Rows that are looked for by their bytes before the column is turned round."""
+_MANY_EXPECTED = 8
+"""Rows from which on one look through all of them costs less than a search for each."""
+_FEW_PASSES = 8
+"""Looks through all rows before the column is turned round."""
 _N = IntrinsicName
 _PLAIN = frozenset({
     _N.NAME, _N.STATUS, _N.KIND, _N.STATUS_MESSAGE, _N.INSTRUMENTATION_NAME,
@@ -44,6 +48,11 @@ class Spots:
         self._block = block
         self._spread: dict[Field, Callable[[int], Value | None]] = {}
         self._lookups: dict[int, _Lookup] = {}
+        self._expected: frozenset[int] = frozenset()
+
+    def expect(self, spans: Iterable[int]) -> None:
+        """Tell which spans are asked about next, so that they are looked for together."""
+        self._expected = frozenset(spans)
 
     def value(self, field: Field, span: int) -> Value | None:
         """Return what a span has; None: nothing."""
@@ -62,7 +71,7 @@ class Spots:
             if any(values.array for values in columns):
                 return self._full(field, span)
             for values in columns:
-                found = self._lookup(values).at(span)
+                found = self._lookup(values).at(span, self._expected)
                 if found is not None:
                     return found
         return None
@@ -70,7 +79,7 @@ class Spots:
     def _lookup(self, values: Values) -> _Lookup:
         known = self._lookups.get(id(values))
         if known is None:
-            known = self._lookups[id(values)] = _Lookup(values)
+            known = self._lookups[id(values)] = _Lookup(self._block, values)
         return known
 
     def _full(self, field: Field, span: int) -> Value | None:
@@ -91,20 +100,20 @@ class Spots:
 class _Lookup:
     """Finds the value of single rows in the values of one type, none of them in arrays."""
 
-    def __init__(self, values: Values) -> None:
+    def __init__(self, block: Block, values: Values) -> None:
+        self._block = block
         self._values = values
         self._asked = 0
+        self._passes = 0
         self._bytes = b""
-        self._places: array[int] | None = None
+        self._found: dict[int, int | None] = {}
+        """Numbers of the values of rows that were looked for."""
 
-    def at(self, row: int) -> Value | None:
-        """Return the row's value; None: it has none."""
+    def at(self, row: int, expected: frozenset[int]) -> Value | None:
+        """Return the row's value; None: it has none. ``expected`` are rows asked for likewise."""
         values = self._values
-        if len(values.values) <= _FEW_VALUES:
-            index = self._group(row)
-        else:
-            place = self._place(row)
-            index = None if place is None else bisect_right(values.offsets, place) - 1
+        few = len(values.values) <= _FEW_VALUES
+        index = self._group(row) if few else self._number(row, expected)
         if index is not None:
             found: Value = values.values[index]
             return found
@@ -120,17 +129,32 @@ class _Lookup:
                 return index
         return None
 
-    def _place(self, row: int) -> int | None:
-        """Look for a few rows by their bytes, for more with all places turned round."""
-        if self._places is None and self._asked >= _FEW_ROWS:
-            rows = self._values.rows
-            self._places = array("i", bytes(4 * (max(rows, default=-1) + 1)))
-            deque(map(self._places.__setitem__, rows, count(1)), maxlen=0)
-        if self._places is not None:
-            place = self._places[row] if row < len(self._places) else 0
-            return place - 1 if place else None
-        self._asked += 1
-        return self._searched(row)
+    def _number(self, row: int, expected: frozenset[int]) -> int | None:
+        """Look for a few rows by their bytes, for more in the column turned round."""
+        if row in self._found:
+            return self._found[row]
+        if self._asked >= _FEW_ROWS or self._passes >= _FEW_PASSES:
+            code = codes_of(self._block, self._values)[row]
+            return code - 1 if code else None
+        if len(expected) >= _MANY_EXPECTED and row in expected:
+            self._found = self._looked_through(expected)
+        else:
+            self._asked += 1
+            place = self._searched(row)
+            self._found[row] = None if place is None else self._of_place(place)
+        return self._found[row]
+
+    def _of_place(self, place: int) -> int:
+        return bisect_right(self._values.offsets, place) - 1
+
+    def _looked_through(self, wanted: frozenset[int]) -> dict[int, int | None]:
+        """Return the numbers of the values of some rows; None: there is none."""
+        self._passes += 1
+        rows = self._values.rows
+        found: dict[int, int | None] = dict.fromkeys(wanted)
+        for place in compress(count(), map(wanted.__contains__, rows)):
+            found[rows[place]] = self._of_place(place)
+        return found
 
     def _searched(self, row: int) -> int | None:
         rows = self._values.rows

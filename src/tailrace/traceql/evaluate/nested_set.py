@@ -84,7 +84,7 @@ class NestedSet:
         if known is None:
             parents, size = self._block.parents, self._block.size
             is_sorted = not any(map(ge, parents, range(size)))
-            ends = [*list(self._block.firsts)[1:], size]
+            ends = [*self._block.firsts, size][1:]
             lefts, widths = self._added_up(ends) if is_sorted else self._walked(ends)
             known = _NUMBERS[self._block] = array("I", lefts), array("I", widths)
         return known

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from tailrace.model.search import Value
 
 
-@dataclass(slots=True)
-class Spanset:
+class Spanset(Struct):
     """Spans of one trace that a query keeps together."""
 
     trace: int

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
+from itertools import compress
 
-from tailrace.model.search import Value
 from tailrace.traceql.block import Block, Owner, Values
 from tailrace.traceql.checked import Chain, Contrast, Keep
 from tailrace.traceql.evaluate.fields import STORED
 from tailrace.traceql.measure.columns import Cell, boxed, expanded, unboxed
-from tailrace.traceql.measure.faced import Faced, summed
+from tailrace.traceql.measure.faced import Faced
 from tailrace.traceql.measure.lines import Line, Point
-from tailrace.traceql.measure.places import OUTSIDE, Counts, Places, Where
+from tailrace.traceql.measure.places import Places, Spread, less
 from tailrace.traceql.measure.steps import Steps
 from tailrace.traceql.measure.view import View
 from tailrace.traceql.render import render_expression
@@ -74,7 +75,7 @@ class ContrastMeter:
         for owner, scope in _SCOPES.items():
             names = block.names(owner)
             sharing = block.shared(owner) if names else None
-            bodies = None if sharing is None else dict(places.of_each(sharing.bodies))
+            bodies = None if sharing is None else _Bodies(sharing.bodies, places)
             for name in names:
                 shown = render_expression(Attribute(scope, name))
                 if (
@@ -88,9 +89,11 @@ class ContrastMeter:
             self._add_stored(block, intrinsic, places)
         for intrinsic in _OF_TRACE:
             faced = self._faced(intrinsic.value)
-            for text, counts in places.of_traces(intrinsic):
+            selected, every = places.of_traces(intrinsic)
+            for text, spans, where in every:
                 if text:
-                    faced.add(text, counts)
+                    faced.add(text, spans, where)
+            _select_texts(faced, selected, places.selected)
 
     def _faced(self, name: str) -> Faced:
         found = self._all_faced.get(name)
@@ -98,30 +101,34 @@ class ContrastMeter:
             found = self._all_faced[name] = Faced(MAX_VALUES)
         return found
 
-    def _add_shared(self, name: str, parts: Sequence[Values], bodies: Mapping[int, Counts]) -> bool:
+    def _add_shared(self, name: str, parts: Sequence[Values], bodies: _Bodies) -> bool:
         """Count what spans share by its bodies, unless there are arrays or too many values."""
         if any(part.array or len(part.values) > RARE_VALUES for part in parts):
             return False
         faced = self._faced(name)
         for part in parts:
             for value, low, high in zip(boxed(part), part.offsets, part.offsets[1:], strict=False):
-                faced.add(value, summed(bodies.get(body, {}) for body in part.rows[low:high]))
+                bodies.add(faced, value, part.rows[low:high])
         return True
 
     def _add_stored(self, block: Block, intrinsic: IntrinsicName, places: Places) -> None:
-        absent, rest = STORED[intrinsic], dict(places.everywhere)
-        for part in block.column(Owner.INTRINSIC, intrinsic.value):
-            self._add_texts(intrinsic, part, places)
-            for where, spans in places.of_all(part).items() if absent else ():
-                rest[where] -= spans
+        absent, faced = STORED[intrinsic], self._faced(intrinsic.value)
+        parts = block.column(Owner.INTRINSIC, intrinsic.value)
+        rest = [places.of_all(part) for part in parts]
+        selected = Counter(places.selected)
+        for part in parts:
+            values = part.values
+            for number, spans, where in places.of_each(part):
+                if text := values[number]:
+                    faced.add(text, spans, where)
+            numbers, steps = places.of_chosen(part)
+            _select_texts(faced, [str(values[number]) for number in numbers], steps)
+            selected.subtract(steps)
         if absent:
-            counts = {where: spans for where, spans in rest.items() if spans}
-            self._faced(intrinsic.value).add(absent, counts)
-
-    def _add_texts(self, intrinsic: IntrinsicName, part: Values, places: Places) -> None:
-        for number, counts in places.of_each(part):
-            if text := part.values[number]:
-                self._faced(intrinsic.value).add(text, counts)
+            every = less(places.everywhere, rest)
+            faced.add(absent, sum(every[1]), lambda: every)
+            steps = list(selected.elements())
+            faced.select([absent] * len(steps), steps)
 
     def _places(self, view: View) -> Places:
         begin, end = self._contrast.start, self._contrast.end
@@ -146,9 +153,9 @@ class ContrastMeter:
                 for value, row in zip(expanded(boxed(part), part.offsets), part.rows, strict=True):
                     held[value].add(row if spans_of is None else spans_of[row])
             for value, spans in held.items():
-                counts: Counts = Counter(map(places.where.__getitem__, spans))
-                counts.pop(OUTSIDE, None)
-                faced.add(value, counts)
+                spread, selected = places.of_spans(spans)
+                faced.add(value, sum(spread[1]), partial(_itself, spread))
+                faced.select([value] * len(selected), selected)
             return
         for part in parts:
             _add_part(faced, part, places)
@@ -160,15 +167,16 @@ class ContrastMeter:
         for name, faced in sorted(self._all_faced.items()):
             is_cut = faced.is_full
             for side, meta in enumerate(SIDES):
-                if not faced.has(side):
+                steps = self._steps.count
+                total = faced.total(side, steps)
+                if not any(total):
                     continue
                 found, count = faced.commonest(side, top)
                 lines += [
-                    Line({META: meta, name: unboxed(cell)}, self._points(counts, side))
-                    for cell, counts in found
+                    Line({META: meta, name: unboxed(cell)}, points)
+                    for cell, points in zip(found, faced.points(found, side, steps), strict=True)
                 ]
-                total: dict[str, Value | None] = {META: f"{meta}_total", name: None}
-                lines.append(Line(total, self._points(faced.total, side)))
+                lines.append(Line({META: f"{meta}_total", name: None}, total))
                 is_cut |= count > top
             if is_cut:
                 nothing: list[Point] = [None] * self._steps.count
@@ -177,12 +185,35 @@ class ContrastMeter:
             self.is_full = True
         return lines[: self._limit]
 
-    def _points(self, counts: Mapping[Where, int], side: int) -> list[Point]:
-        points: list[Point] = [0.0] * self._steps.count
-        for where, count in counts.items():
-            if where & 1 == side:
-                points[where >> 1] = float(count)
-        return points
+
+class _Bodies:
+    """The spans that share a body."""
+
+    def __init__(self, bodies: Values, places: Places) -> None:
+        self._each = {number: (spans, where) for number, spans, where in places.of_each(bodies)}
+        self._selected = defaultdict[int, list[int]](list)
+        for number, step in zip(*places.of_chosen(bodies), strict=True):
+            self._selected[number].append(step)
+
+    def add(self, faced: Faced, value: Cell, numbers: Sequence[int]) -> None:
+        """Count the spans of bodies that have a value."""
+        for number in numbers:
+            if number in self._each:
+                spans, where = self._each[number]
+                faced.add(value, spans, where)
+            if steps := self._selected.get(number):
+                faced.select([value] * len(steps), steps)
+
+
+def _itself(spread: Spread) -> Spread:
+    return spread
+
+
+def _select_texts(faced: Faced, texts: Sequence[str], steps: Sequence[int]) -> None:
+    """Count texts of the selection; an empty one is nothing to compare."""
+    if "" in texts:
+        steps, texts = list(compress(steps, texts)), list(filter(None, texts))
+    faced.select(texts, steps)
 
 
 def _add_part(faced: Faced, part: Values, places: Places) -> None:
@@ -190,7 +221,8 @@ def _add_part(faced: Faced, part: Values, places: Places) -> None:
     values = boxed(part)
     is_rare = len(part.rows) < _ROWS_PER_VALUE * len(values)
     if is_rare and len(values) > min(RARE_VALUES, MAX_VALUES):
-        faced.add_chosen(values, places.of_chosen(part), places.of_all(part))
-        return
-    covers = len(part.rows) == len(places.where)
-    faced.add_each(values, places.of_each(part), places.everywhere if covers else None)
+        faced.add_total(places.of_all(part))
+    else:
+        faced.add_each(values, places.of_each(part), places.of_all(part))
+    numbers, steps = places.of_chosen(part)
+    faced.select([values[number] for number in numbers], steps)

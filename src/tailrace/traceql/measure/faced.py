@@ -2,98 +2,136 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from heapq import nlargest
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from heapq import nlargest, nsmallest
+from itertools import compress
 
 from tailrace.traceql.measure.columns import Cell, unboxed
 from tailrace.traceql.measure.label import value_order
-from tailrace.traceql.measure.places import Counts, Where
+from tailrace.traceql.measure.lines import Point
+from tailrace.traceql.measure.places import Spread, Where
 
 
 class Faced:
     """One attribute: how many spans have each of its values, and any of them.
+
+    All spans are counted, and those of the selection once more: the baseline is what is left.
 
     Args:
         most: values that are counted by themselves; the rest counts in the totals only.
     """
 
     def __init__(self, most: int) -> None:
-        self.total: Counts = {}
         self.is_full = False
         """Whether some values are in the total only, there being too many."""
         self.is_partial = False
         """Whether values are counted in the selection only."""
         self._most = most
-        self._values: dict[Cell, Counts] = {}
+        self._spans: dict[Cell, int] = {}
+        """How many have each value; of values only counted in the selection 0."""
+        self._where: defaultdict[Cell, list[Where]] = defaultdict(list)
+        self._total: list[Where] = []
+        self._selected: Counter[Cell] = Counter()
+        self._selected_steps: list[tuple[Sequence[Cell], Sequence[int]]] = []
+        self._selected_total: Counter[int] = Counter()
 
-    def add(self, value: Cell, counts: Counts) -> None:
-        """Count spans that have a value; ``counts`` is kept."""
-        if counts:
-            _increase(self.total, counts)
-            self._add(value, counts)
+    def add(self, value: Cell, spans: int, where: Where) -> None:
+        """Count spans that have a value."""
+        if spans:
+            self._total.append(where)
+            self._add(value, spans, where)
 
     def add_each(
-        self, values: Sequence[Cell], each: Iterable[tuple[int, Counts]], total: Counts | None
+        self, values: Sequence[Cell], each: Iterable[tuple[int, int, Where]], total: Spread
     ) -> None:
-        """Count spans by the number of their value; ``total`` of them all where that is known."""
-        if total is not None:
-            _increase(self.total, total)
-        for number, counts in each:
-            if total is None:
-                _increase(self.total, counts)
-            if counts:
-                self._add(values[number], counts)
+        """Count spans by the number of their value; ``total`` is where all of them stand."""
+        self._total.append(lambda: total)
+        for number, spans, where in each:
+            if spans:
+                self._add(values[number], spans, where)
 
-    def _add(self, value: Cell, counts: Counts) -> None:
-        found = self._values.get(value)
-        if found is not None:
-            _increase(found, counts)
-        elif len(self._values) < self._most:
-            self._values[value] = counts
-        else:
-            self.is_full = True
-
-    def add_chosen(
-        self, values: Sequence[Cell], chosen: Iterable[tuple[int, Counts]], total: Counts
-    ) -> None:
-        """Count spans with too many values: those of the selection by value, all in the total."""
+    def add_total(self, total: Spread) -> None:
+        """Count spans with too many values, of which only those of the selection are told."""
         self.is_full = self.is_partial = True
-        _increase(self.total, total)
-        for number, counts in chosen:
-            self._add(values[number], counts)
+        self._total.append(lambda: total)
 
-    def has(self, side: int) -> bool:
-        """Return whether anything of a side is told: 0 is the baseline, 1 the selection."""
-        return any(where & 1 == side for where in self.total)
+    def _add(self, value: Cell, spans: int, where: Where) -> None:
+        known = self._spans.get(value)
+        if known is None and len(self._spans) >= self._most:
+            self.is_full = True
+        else:
+            self._spans[value] = (known or 0) + spans
+            self._where[value].append(where)
 
-    def commonest(self, side: int, most: int) -> tuple[list[tuple[Cell, Mapping[Where, int]]], int]:
-        """Return the values that most spans of a side have, and how many values there are."""
+    def select(self, cells: Sequence[Cell], steps: Sequence[int]) -> None:
+        """Count spans of the selection: the value of each, and its step."""
+        self._selected_total.update(steps)
+        known = self._spans
+        new = [cell for cell in dict.fromkeys(cells) if cell not in known]
+        if len(new) > self._most - len(known):
+            self.is_full = True
+            known.update(dict.fromkeys(new[: self._most - len(known)], 0))
+            kept = [cell in known for cell in cells]
+            cells, steps = list(compress(cells, kept)), list(compress(steps, kept))
+        else:
+            known.update(dict.fromkeys(new, 0))
+        self._selected.update(cells)
+        self._selected_steps.append((cells, steps))
+
+    def commonest(self, side: int, most: int) -> tuple[list[Cell], int]:
+        """Return the values that most spans of a side have, and how many values there are.
+
+        Args:
+            side: 0 is the baseline, 1 the selection.
+            most: values that are returned.
+        """
         if self.is_partial and not side:
             return [], 0
-        spans = {cell: _spans(counts, side) for cell, counts in self._values.items()}
-        told = {cell: count for cell, count in spans.items() if count}
+        selected = self._selected
+        told: dict[Cell, int] = selected
+        if not side:
+            rest = ((cell, spans - selected[cell]) for cell, spans in self._spans.items())
+            told = {cell: spans for cell, spans in rest if spans}
         least = min(nlargest(most, told.values()), default=0)
-        some = [cell for cell, count in told.items() if count >= least]
+        some = [cell for cell, spans in told.items() if spans > least]
         some.sort(key=lambda cell: (-told[cell], value_order(unboxed(cell))))
-        return [(cell, self._values[cell]) for cell in some[:most]], len(told)
+        ties = [cell for cell, spans in told.items() if spans == least]
+        return some + _first(ties, most - len(some)), len(told)
+
+    def points(self, cells: Sequence[Cell], side: int, count: int) -> list[list[Point]]:
+        """Return for each value how many spans of a side stand in each of ``count`` steps."""
+        if not cells:
+            return []
+        found = {cell: [0] * count for cell in cells}
+        sign = 1
+        if not side:
+            sign = -1
+            for cell, points in found.items():
+                _increase(points, self._where[cell])
+        for having, steps in self._selected_steps:
+            for place in compress(range(len(having)), map(found.__contains__, having)):
+                found[having[place]][steps[place]] += sign
+        return [list(map(float, points)) for points in found.values()]
+
+    def total(self, side: int, count: int) -> list[Point]:
+        """Return how many spans of a side that have any value stand in each of ``count`` steps."""
+        points = [0] * count
+        if not side:
+            _increase(points, self._total)
+        for step, spans in self._selected_total.items():
+            points[step] += spans if side else -spans
+        return list(map(float, points))
 
 
-def summed(parts: Iterable[Mapping[Where, int]]) -> Counts:
-    """Return how many spans of all parts stand at each place."""
-    counts: Counts = {}
-    for part in parts:
-        _increase(counts, part)
-    return counts
+def _increase(points: list[int], places: Iterable[Where]) -> None:
+    for where in places:
+        for step, spans in zip(*where(), strict=True):
+            points[step] += spans
 
 
-def _increase(counts: Counts, more: Mapping[Where, int]) -> None:
-    for where, spans in more.items():
-        counts[where] = counts.get(where, 0) + spans
-
-
-def _spans(counts: Mapping[Where, int], side: int) -> int:
-    found = 0
-    for where, spans in counts.items():
-        if where & 1 == side:
-            found += spans
-    return found
+def _first(cells: list[Cell], count: int) -> list[Cell]:
+    """Return the first cells in the order of values."""
+    if set(map(type, cells)) == {str}:
+        return nsmallest(count, cells)  # type: ignore[type-var]
+    return nsmallest(count, cells, key=lambda cell: value_order(unboxed(cell)))

@@ -12,7 +12,7 @@ from tailrace.traceql.measure.exemplars import Exemplars, attach
 from tailrace.traceql.measure.label import NAME
 from tailrace.traceql.measure.lines import Line
 from tailrace.traceql.measure.log2 import exponent
-from tailrace.traceql.measure.steps import Steps
+from tailrace.traceql.measure.steps import Runs, Steps
 from tailrace.traceql.measure.table import Group
 from tailrace.traceql.measure.tally import (
     BUCKET,
@@ -29,6 +29,8 @@ from tailrace.traceql.render import render_expression
 from tailrace.traceql.tree import Field, Intrinsic, IntrinsicName, MeasureName, Type
 
 _NS = 1_000_000_000
+_MANY_GROUPS = 64
+"""Groups from which on those with few spans are counted span by span."""
 
 
 class Meter:
@@ -70,11 +72,28 @@ class Meter:
     def add(self, view: View) -> None:
         """Count the spans of a block."""
         spans, numbers = view.select(self._chain), self._numbers(view)
-        for group, members in view.groups(spans, self._rate.by):
+        groups = view.groups(spans, self._rate.by)
+        if isinstance(self._tally, Counts) and self._exemplars is None:
+            groups = self._counted(groups, self._tally, view.runs)
+        for group, members in groups:
             for step, part in view.runs.split(members):
                 self._tally.add(group, step, part, numbers)
                 if self._exemplars is not None:
                     self._note(self._exemplars, view, group, step, part)
+
+    @staticmethod
+    def _counted(
+        groups: list[tuple[Group, Sequence[int]]], tally: Counts, runs: Runs
+    ) -> list[tuple[Group, Sequence[int]]]:
+        """Count small groups, of which there may be very many, and return the others."""
+        if len(groups) < _MANY_GROUPS or len(groups) * len(runs) < sum(
+            len(members) for _, members in groups
+        ):
+            return groups
+        step_of = runs.of_span.__getitem__
+        for group, members in groups:
+            tally.count(group, map(step_of, members))
+        return []
 
     def _numbers(self, view: View) -> Numbers:
         operand = self._rate.operand

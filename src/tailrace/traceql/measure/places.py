@@ -1,34 +1,69 @@
-"""In which step, and on which side of a comparison, each span of a block stands."""
+"""In which steps the spans of a block stand: all that count, and those of a selection."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
-from itertools import compress
-from operator import add
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from itertools import chain, compress, repeat
+from operator import add, sub
 
 from tailrace.traceql.block import Block, Values
-from tailrace.traceql.codes import present
+from tailrace.traceql.codes import codes_if_asked_often, present
 from tailrace.traceql.measure.chosen import Chosen, marked
 from tailrace.traceql.measure.columns import expanded
-from tailrace.traceql.measure.roots import roots_of
-from tailrace.traceql.measure.steps import OUTSIDE as NO_STEP
-from tailrace.traceql.measure.steps import Runs
+from tailrace.traceql.measure.roots import Root, roots_of
+from tailrace.traceql.measure.steps import OUTSIDE, Runs
 from tailrace.traceql.tree import IntrinsicName
 
-Where = int
-"""Twice the number of a step, plus one for the selection."""
-OUTSIDE: Where = -1
-"""Of a span that does not count."""
-Counts = dict[Where, int]
-"""How many spans stand at each place."""
+Spread = tuple[Sequence[int], Sequence[int]]
+"""Steps, some perhaps several times, and how many spans stand in each."""
+Where = Callable[[], Spread]
+"""Finds out where spans stand, when that is to be told."""
+Selected = tuple[Sequence[int], Sequence[int]]
+"""Numbers of values, ascending, and the step of a span of the selection that has it."""
 _SPANS_PER_RUN = 4
 
 
+class _Ends:
+    """Where the runs of a block end; holds nothing of the block, as it may outlive it."""
+
+    def __init__(self, runs: Runs) -> None:
+        pairs = list(runs.ends())
+        self.steps = [step for step, _ in pairs]
+        self.ends = [end for _, end in pairs]
+        self.is_inside = [step != OUTSIDE for step in self.steps]
+        self.inside = list(compress(self.steps, self.is_inside))
+        self.all_inside = all(self.is_inside)
+
+    def up_to(self, before: Iterable[int], low: int = 0) -> Spread:
+        """Return where spans stand of which there are so many up to the end of each run.
+
+        Args:
+            before: how many up to each end, ``low`` more than there are.
+            low: where counting begins.
+        """
+        ends = list(before)
+        spans = map(sub, ends, [low, *ends[:-1]])
+        return self.inside, [*compress(spans, self.is_inside)]
+
+    def of_root(self, root: Root, traces: Sequence[tuple[int, int]]) -> Spread:
+        """Return where the spans of traces stand; ``traces`` are those in which the runs end."""
+        return self.up_to(root.before(*end) for end in traces)
+
+    def between(self, rows: Sequence[int], flags: bytes | None, low: int, high: int) -> Spread:
+        """Return where the spans of a part of ascending rows stand."""
+        ends = map(bisect_left, repeat(rows), self.ends, repeat(low), repeat(high))
+        if flags is None:
+            return self.up_to(ends, low)
+        cuts = [low, *ends]
+        spans = map(flags.count, repeat(1), cuts, cuts[1:])
+        return self.inside, [*compress(spans, self.is_inside)]
+
+
 class Places:
-    """The place of each span of a block.
+    """The steps of the spans of a block.
 
     Args:
         block: the spans.
@@ -41,106 +76,104 @@ class Places:
         self, block: Block, runs: Runs, base: Sequence[int], selection: Sequence[int]
     ) -> None:
         self._block = block
-        self._runs = [(OUTSIDE if step == NO_STEP else 2 * step, end) for step, end in runs.ends()]
+        self._runs = runs
+        self._ends = _Ends(runs)
         self._base: bytearray | None = None
         """For each span whether it counts, wherever it stands; None: all do."""
-        self.where: list[Where] = []
-        """Of each span."""
-        last = 0
-        for where, end in self._runs:
-            self.where += [where] * (end - last)
-            last = end
         if not (isinstance(base, range) and len(base) == block.size):
             self._base = bytearray(block.size)
             for span in base:
                 self._base[span] = 1
-            self.where = [
-                where if counts else OUTSIDE
-                for where, counts in zip(self.where, self._base, strict=True)
-            ]
-        self._chosen = [span for span in dict.fromkeys(selection) if self.where[span] != OUTSIDE]
+            selection = list(filter(self._base.__getitem__, selection))
+        chosen = list(dict.fromkeys(selection))
+        steps = self._steps_of(chosen)
+        inside = [step != OUTSIDE for step in steps]
+        self._chosen = list(compress(chosen, inside))
+        self._chosen_steps = list(compress(steps, inside))
+        self._chosen_set = frozenset(self._chosen)
         self._found = Chosen(self._chosen, block.size)
-        for span in self._chosen:
-            self.where[span] |= 1
 
     @property
     def is_empty(self) -> bool:
         """Whether no span counts."""
-        return not self.everywhere
+        return not any(self.everywhere[1])
 
     @cached_property
-    def everywhere(self) -> Counts:
-        """How many spans stand at each place."""
-        if self._base is None:
-            counts = self._in_runs(end for _, end in self._runs)
-        else:
-            counts = self._in_runs(_counted(self._base, self._runs))
-        for where, spans in Counter(self._chosen_places).items():
-            _move(counts, where, spans)
-        return counts
+    def everywhere(self) -> Spread:
+        """Where all spans stand that count."""
+        return self._ends.up_to(self._ends.ends if self._base is None else self._marked(self._base))
 
-    def _in_runs(self, before: Iterable[int]) -> Counts:
-        """Return how many of some spans stand at each place, as if none were of the selection.
+    @property
+    def selected(self) -> Sequence[int]:
+        """The step of each span of the selection that counts."""
+        return self._chosen_steps
 
-        Args:
-            before: how many of them there are up to the end of each run.
-        """
-        counts: Counts = {}
-        last = 0
-        for (where, _), spans in zip(self._runs, before, strict=True):
-            if spans > last and where != OUTSIDE:
-                counts[where] = counts.get(where, 0) + spans - last
-            last = spans
-        return counts
+    def _steps_of(self, spans: Iterable[int]) -> list[int]:
+        found = map(bisect_right, repeat(self._ends.ends), spans)
+        return list(map(self._ends.steps.__getitem__, found))
 
-    @cached_property
-    def _chosen_places(self) -> list[Where]:
-        return list(map(self.where.__getitem__, self._chosen))
+    def _marked(self, marks: bytes | bytearray) -> Iterator[int]:
+        """Yield how many marks there are up to the end of each run."""
+        last = total = 0
+        for end in self._ends.ends:
+            total += marks.count(1, last, end)
+            last = end
+            yield total
 
-    @cached_property
-    def _scaled(self) -> list[int]:
-        """The places, so far from each other that the number of any value can be added."""
-        return list(map((self._block.size + 1).__mul__, self.where))
-
-    def of_all(self, values: Values) -> Counts:
-        """Return how many spans that have any value stand at each place."""
+    def of_all(self, values: Values) -> Spread:
+        """Return where spans that have any value stand."""
         if len(values.rows) == self._block.size:
             return self.everywhere
         marks: bytes | bytearray = present(self._block, values)
-        having = filter(marks.__getitem__, self._chosen)
         if self._base is not None:
             both = int.from_bytes(marks, "little") & int.from_bytes(self._base, "little")
             marks = both.to_bytes(len(marks), "little")
-        counts = self._in_runs(_counted(marks, self._runs))
-        for where, spans in Counter(map(self.where.__getitem__, having)).items():
-            _move(counts, where, spans)
-        return counts
+        return self._ends.up_to(self._marked(marks))
 
-    def of_chosen(self, values: Values) -> Iterator[tuple[int, Counts]]:
-        """Yield the values that spans of the selection have, by their numbers, ascending."""
-        found: defaultdict[int, Counts] = defaultdict(dict)
-        for (number, where), spans in self._chosen_by_number(values).items():
-            found[number][where] = spans
-        yield from sorted(found.items())
+    def of_spans(self, spans: Iterable[int]) -> tuple[Spread, Sequence[int]]:
+        """Return where some spans stand, and the step of each of the selection among them."""
+        base = self._base
+        known = list(spans) if base is None else list(filter(base.__getitem__, spans))
+        steps = self._steps_of(known)
+        selected = compress(steps, map(self._chosen_set.__contains__, known))
+        counts = Counter(step for step in steps if step != OUTSIDE)
+        return (tuple(counts), tuple(counts.values())), list(selected)
 
-    def _chosen_by_number(self, values: Values) -> Mapping[tuple[int, Where], int]:
+    def of_chosen(self, values: Values) -> Selected:
+        """Return the values that spans of the selection have."""
+        if not self._chosen:
+            return (), ()
         rows, offsets = values.rows, values.offsets
+        count = len(values.values)
+        if count == 1 and len(rows) == self._block.size:
+            return [0] * len(self._chosen), self._chosen_steps
+        codes = codes_if_asked_often(self._block, values)
+        if codes is not None:
+            found = map(codes.__getitem__, self._chosen)
+            pairs = sorted(zip(found, self._chosen_steps, strict=True))
+            return [code - 1 for code, _ in pairs if code], [step for code, step in pairs if code]
         places = self._found.among(rows)
-        numbers = [bisect_right(offsets, place) - 1 for place in places]
-        found = map(self.where.__getitem__, map(rows.__getitem__, places))
-        return Counter(zip(numbers, found, strict=True))
+        steps = self._steps_of(map(rows.__getitem__, places))
+        if count == len(rows):
+            return places, steps
+        return [bisect_right(offsets, place) - 1 for place in places], steps
 
-    def of_traces(self, name: IntrinsicName) -> Iterator[tuple[str, Counts]]:
-        """Yield where the spans of traces with each text stand; ``name`` is that of the texts."""
+    def of_traces(
+        self, name: IntrinsicName
+    ) -> tuple[Sequence[str], Iterator[tuple[str, int, Where]]]:
+        """Return a text of the trace of each span of the selection, and how many have each text.
+
+        Args:
+            name: ROOT_NAME or ROOT_SERVICE_NAME, of which the texts are.
+        """
         texts, roots = roots_of(self._block, name, self._lengths)
-        counted = {
-            text: self._in_runs(root.before(*end) for end in self._run_ends)
-            for text, root in roots.items()
-        }
-        chosen = map(texts.__getitem__, self._chosen_traces)
-        for (text, where), spans in Counter(zip(chosen, self._chosen_places, strict=True)).items():
-            _move(counted[text], where, spans)
-        yield from counted.items()
+        traces = map(bisect_right, repeat(self._block.firsts), self._chosen)
+        return [texts[trace - 1] for trace in traces], self._of_roots(roots)
+
+    def _of_roots(self, roots: Mapping[str, Root]) -> Iterator[tuple[str, int, Where]]:
+        for text, root in roots.items():
+            where = partial(self._ends.of_root, root, self._run_ends)
+            yield text, root.spans if self._ends.all_inside else sum(where()[1]), where
 
     @cached_property
     def _lengths(self) -> Sequence[int] | None:
@@ -155,78 +188,59 @@ class Places:
     def _run_ends(self) -> list[tuple[int, int]]:
         """The trace in which each run ends, and how many of its spans until there count."""
         firsts, found = self._block.firsts, []
-        for _, end in self._runs:
+        for end in self._ends.ends:
             trace = bisect_right(firsts, end - 1) - 1
             first = firsts[trace]
             inside = end - first if self._base is None else self._base.count(1, first, end)
             found.append((trace, inside))
         return found
 
-    @cached_property
-    def _chosen_traces(self) -> list[int]:
-        firsts = self._block.firsts
-        return [bisect_right(firsts, span) - 1 for span in self._chosen]
-
-    def of_each(self, values: Values) -> Iterator[tuple[int, Counts]]:
-        """Yield where the spans of each value stand, by the number of the value, ascending."""
+    def of_each(self, values: Values) -> Iterator[tuple[int, int, Where]]:
+        """Yield how many spans have each value, by its number, ascending, and where they stand."""
         rows, offsets = values.rows, values.offsets
         flags = None if self._base is None else marked(rows, self._base)
-        if len(rows) < _SPANS_PER_RUN * len(self._runs) * len(values.values):
+        if len(rows) < _SPANS_PER_RUN * len(self._ends.ends) * len(values.values):
             yield from self._one_by_one(values, flags)
             return
-        if len(values.values) == 1 and len(rows) == self._block.size:
-            yield 0, self.everywhere.copy()
-            return
-        counted = {
-            number: self._stepwise(rows, flags, offsets[number], offsets[number + 1])
-            for number in range(len(values.values))
-        }
-        for (number, where), spans in self._chosen_by_number(values).items():
-            _move(counted[number], where, spans)
-        yield from counted.items()
+        for number in range(len(values.values)):
+            low, high = offsets[number], offsets[number + 1]
+            where = partial(self._ends.between, rows, flags, low, high)
+            if not self._ends.all_inside:
+                spread = where()
+                yield number, sum(spread[1]), partial(_known, spread)
+            elif flags is None:
+                yield number, high - low, where
+            else:
+                yield number, flags.count(1, low, high), where
 
-    def _stepwise(self, rows: Sequence[int], flags: bytes | None, low: int, high: int) -> Counts:
-        """Count ascending rows as if none were of the selection."""
-        counts: Counts = {}
-        for where, end in self._runs:
-            at = bisect_left(rows, end, low, high)
-            if at > low:
-                if where != OUTSIDE:
-                    spans = at - low if flags is None else flags.count(1, low, at)
-                    if spans:
-                        counts[where] = counts.get(where, 0) + spans
-                low = at
-                if low == high:
-                    break
-        return counts
-
-    def _one_by_one(self, values: Values, flags: bytes | None) -> Iterator[tuple[int, Counts]]:
-        most = self._block.size + 1
+    def _one_by_one(self, values: Values, flags: bytes | None) -> Iterator[tuple[int, int, Where]]:
         rows: Iterable[int] = values.rows
         numbers = expanded(range(len(values.values)), values.offsets)
         if flags is not None:
             rows, numbers = compress(rows, flags), compress(numbers, flags)
-        found: defaultdict[int, Counts] = defaultdict(dict)
-        counted = Counter(map(add, map(self._scaled.__getitem__, rows), numbers))
+        most = self._block.size + 1
+        # So far from each other that the number of any value can be added.
+        scaled = list(map(most.__mul__, self._runs.of_span))
+        counted = Counter(map(add, map(scaled.__getitem__, rows), numbers))
+        found: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
         for told, spans in counted.items():
-            where, number = divmod(told, most)
-            if where >= 0:
-                found[number][where] = spans
-        yield from sorted(found.items())
+            step, number = divmod(told, most)
+            if step >= 0:
+                found[number].append((step, spans))
+        for number in sorted(found):
+            steps, counts = zip(*found[number], strict=True)
+            yield number, sum(counts), partial(_known, (steps, counts))
 
 
-def _counted(marks: bytes | bytearray, runs: Iterable[tuple[Where, int]]) -> Iterator[int]:
-    """Yield how many marks there are up to the end of each run."""
-    last = total = 0
-    for _, end in runs:
-        total += marks.count(1, last, end)
-        last = end
-        yield total
+def _known(spread: Spread) -> Spread:
+    return spread
 
 
-def _move(counts: Counts, where: Where, spans: int) -> None:
-    """Count some spans in the selection, which counted in the baseline."""
-    counts[where] = counts.get(where, 0) + spans
-    counts[where - 1] -= spans
-    if not counts[where - 1]:
-        del counts[where - 1]
+def less(spread: Spread, without: Iterable[Spread]) -> Spread:
+    """Return what is left of a spread without others that are parts of it."""
+    left: defaultdict[int, int] = defaultdict(int)
+    for step, spans in zip(*spread, strict=True):
+        left[step] += spans
+    for step, spans in chain.from_iterable(zip(*other, strict=True) for other in without):
+        left[step] -= spans
+    return (*left,), (*left.values(),)

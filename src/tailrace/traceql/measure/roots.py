@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import accumulate
-from typing import cast
+from operator import sub
+from typing import NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 from tailrace.traceql.block import Block
 from tailrace.traceql.tree import IntrinsicName
 
-_TRACES: WeakKeyDictionary[Block, dict[IntrinsicName, tuple[Sequence[str], dict[str, array[int]]]]]
-_TRACES = WeakKeyDictionary()
-"""Of blocks that live on, for the next query; a few bytes for each trace."""
+
+class _Known(NamedTuple):
+    texts: Sequence[str]
+    by_text: Mapping[str, Sequence[int]]
+    roots: Mapping[str, Root]
 
 
 class Root:
@@ -29,7 +32,12 @@ class Root:
 
     def __init__(self, traces: Sequence[int], lengths: Sequence[int]) -> None:
         self._traces = traces
-        self._ends = [*accumulate(map(lengths.__getitem__, traces), initial=0)]
+        self._ends = array("I", accumulate(map(lengths.__getitem__, traces), initial=0))
+
+    @property
+    def spans(self) -> int:
+        """How many spans these have."""
+        return self._ends[-1]
 
     def before(self, trace: int, inside: int) -> int:
         """Return how many spans these have before a trace, and ``inside`` spans of it."""
@@ -48,15 +56,20 @@ def roots_of(
         name: ROOT_NAME or ROOT_SERVICE_NAME.
         lengths: how many spans of each trace count; None: all.
     """
-    known = _TRACES.setdefault(block, {})
+    known = _KNOWN.setdefault(block, {})
     if name not in known:
         texts = cast("Sequence[str]", block.of_traces(name))
-        by_text: defaultdict[str, array[int]] = defaultdict(partial(array, "I"))
-        for trace, text in enumerate(texts):
-            by_text[text].append(trace)
-        known[name] = texts, by_text
-    if lengths is None:
+        traces: defaultdict[str, array[int]] = defaultdict(partial(array, "I"))
+        deque(map(array.append, map(traces.__getitem__, texts), range(len(texts))), maxlen=0)
         ends = [*block.firsts[1:], block.size]
-        lengths = [end - first for first, end in zip(block.firsts, ends, strict=True)]
-    texts, traces = known[name]
-    return texts, {text: Root(some, lengths) for text, some in traces.items()}
+        known[name] = _Known(texts, traces, _roots(traces, list(map(sub, ends, block.firsts))))
+    found = known[name]
+    return found.texts, found.roots if lengths is None else _roots(found.by_text, lengths)
+
+
+def _roots(by_text: Mapping[str, Sequence[int]], lengths: Sequence[int]) -> Mapping[str, Root]:
+    return {text: Root(traces, lengths) for text, traces in by_text.items()}
+
+
+_KNOWN: WeakKeyDictionary[Block, dict[IntrinsicName, _Known]] = WeakKeyDictionary()
+"""Of blocks that live on, for the next query; some bytes for each trace."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import chain, groupby, repeat
-from operator import sub
+from operator import le, sub
 
 from tailrace.errors import QueryError
 from tailrace.traceql.block import Block
@@ -54,10 +55,6 @@ class Runs:
         else:
             self._steps.append(step)
             self._ends.append(end)
-
-    def extend(self, end: int) -> None:
-        """Add the spans from the last end up to this one to the last run."""
-        self._ends[-1] = end
 
     def ends(self) -> Iterator[tuple[int, int]]:
         """Yield the step of each range, or OUTSIDE, and the span after its last one."""
@@ -159,28 +156,42 @@ class Steps:
         """Return in which step each span of a block begins."""
         if block.size < _SPANS_PER_TRACE * len(block.firsts):
             return self._runs_of_spans(block)
-        base, step, count = self.base, self.step, self.count
         starts, firsts = block.starts, block.firsts
+        ends = [*firsts[1:], block.size]
+        first_starts = list(map(starts.__getitem__, firsts))
+        last_starts = list(map(starts.__getitem__, map(sub, ends, repeat(1))))
         runs = Runs()
-        above, limit = 0, -1
-        for first, end in zip(firsts, [*firsts[1:], block.size], strict=True):
-            # Spans of a trace are in order of start; most traces begin and end in one step.
-            if above < starts[first] and starts[end - 1] <= limit:
-                runs.extend(end)
-                continue
-            while first < end:
-                number = (starts[first] - base - 1) // step
-                if number >= count:
-                    runs.add(OUTSIDE, end)
-                    limit = -1
-                    break
-                number = max(number, OUTSIDE)
-                limit = base + (number + 1) * step
-                above = limit - step if number != OUTSIDE else -1
-                stop = end if starts[end - 1] <= limit else bisect_right(starts, limit, first, end)
-                runs.add(number, stop)
-                first = stop  # noqa: PLW2901 - goes on through the trace
+        trace, count = 0, len(firsts)
+        is_ordered = all(map(le, first_starts, first_starts[1:]))
+        while trace < count:
+            number, limit = self._step_of(first_starts[trace])
+            # Most traces begin and end in one step, and those of a step follow each other.
+            stop = bisect_right(first_starts, limit, trace) if is_ordered else trace + 1
+            for cut in [n for n in range(trace, stop) if last_starts[n] > limit]:
+                if cut > trace:
+                    runs.add(number, firsts[cut])
+                self._cut(runs, starts, firsts[cut], ends[cut])
+                trace = cut + 1
+            if stop > trace:
+                runs.add(number, ends[stop - 1])
+            trace = stop
         return runs
+
+    def _step_of(self, start: int) -> tuple[int, int]:
+        """Return the step of a span, or OUTSIDE, and the last start that has the same."""
+        number = (start - self.base - 1) // self.step
+        if number >= self.count:
+            return OUTSIDE, sys.maxsize
+        number = max(number, OUTSIDE)
+        return number, self.base + (number + 1) * self.step
+
+    def _cut(self, runs: Runs, starts: Sequence[int], first: int, end: int) -> None:
+        """Add the spans of a trace that begins in one step and ends in another."""
+        while first < end:
+            number, limit = self._step_of(starts[first])
+            stop = bisect_right(starts, limit, first, end)
+            runs.add(number, stop)
+            first = stop
 
     def _runs_of_spans(self, block: Block) -> Runs:
         offset, step, count = self.base + 1, self.step, self.count

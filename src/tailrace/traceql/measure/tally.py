@@ -6,13 +6,14 @@ import math
 from abc import ABC, abstractmethod
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar, cast
 
 from tailrace.model.search import Value
 from tailrace.traceql.measure.columns import Numbers
 from tailrace.traceql.measure.lines import Point
 from tailrace.traceql.measure.log2 import quantile, rank
+from tailrace.traceql.measure.steps import OUTSIDE
 from tailrace.traceql.measure.table import Group, Table
 from tailrace.traceql.measure.total import Total, mean, to_float, total
 from tailrace.traceql.tree import MeasureName
@@ -58,6 +59,14 @@ class Counts(Tally[int]):
         row = self._table.row(group)
         if row is not None:
             row[step] = row.get(step, 0) + len(spans)
+
+    def count(self, group: Group, steps: Iterable[int]) -> None:
+        """Count spans of one group by the step of each, or OUTSIDE."""
+        inside = [step for step in steps if step != OUTSIDE]
+        row = self._table.row(group) if inside else None
+        if row is not None:
+            for step in inside:
+                row[step] = row.get(step, 0) + 1
 
     def rows(self, count: int) -> Iterator[Row]:
         """Yield the series, as ``Tally`` says."""
