@@ -27,11 +27,18 @@ def database_to_read(db: Path | None) -> Path:
     """Return the database meant, for looking only.
 
     Raises:
-        StoreError: TR501, there is none, but one of ``tailrace up`` beside it.
+        StoreError: TR501, there is none, but one of ``tailrace up`` beside it, or this user may not
+            look.
     """
     path = database_path(db)
     index = path.with_name(_INDEX)
-    if not path.exists() and index.is_file():
+    try:
+        is_beside = not path.exists() and index.is_file()
+    except OSError as error:
+        from tailrace.store.fault import cannot_read  # noqa: PLC0415 - help needs no store
+
+        raise cannot_read(path, error) from error
+    if is_beside:
         from tailrace.errors import StoreError  # noqa: PLC0415 - help needs no errors
 
         raise StoreError(

@@ -91,7 +91,6 @@ def import_traces(
     from tailrace.store.foreign import ForeignWriter  # noqa: PLC0415 - not for --help
 
     path = database_path(db)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with closing(ForeignWriter(path)) as writer:
         found = [_import(file, kind, writer) for file in files]
     _seal(path, sum(one.spans for one in found))

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from tailrace.cli.json_text import compact
 from tailrace.model.family import parents_of
 from tailrace.model.ids import SpanId
 from tailrace.model.span import Folded, Span, SpanEvent, Trace
@@ -227,7 +228,7 @@ class _Builder:
         for name in self._view.attributes:
             key = next((k for k in (name, f"tailrace.{name}") if k in span.attributes), None)
             if key is not None:
-                parts.append(f"{name}={span.attributes[key]}")
+                parts.append(f"{name}={value_text(span.attributes[key])}")
         return " · ".join(parts)
 
 
@@ -278,7 +279,7 @@ def facts(span: Span, mark: Mark) -> Iterator[str]:
         case SpanType.CONTAINER:
             yield from _container_facts(span)
         case SpanType.ITERATION if get("tailrace.item") is not None:
-            yield str(get("tailrace.item"))
+            yield value_text(get("tailrace.item"))
         case SpanType.ATTEMPT:
             if span.status is SpanStatus.ERROR:
                 yield error_type(span)
@@ -375,11 +376,16 @@ def verdict_lines(span: Span) -> list[str]:
     return [", ".join([words, *named, *([str(failure)] if failure else [])])]
 
 
+def value_text(value: Any) -> str:
+    """Return an attribute as it is if it is a text, else as JSON writes it."""
+    return value if isinstance(value, str) else compact(value)
+
+
 def event_text(name: str, attributes: dict[str, Any]) -> str:
     """Return an event on one line."""
     rest = dict(attributes)
     message = str(rest.pop("message", ""))
     level = str(rest.pop("level", ""))
     rest.pop("logger", None)
-    tail = " ".join(f"{key}={value}" for key, value in rest.items())
+    tail = " ".join(f"{key}={value_text(value)}" for key, value in rest.items())
     return " ".join(part for part in (f"{name}:", level, message.rstrip(), tail) if part)

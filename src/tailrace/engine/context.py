@@ -12,7 +12,7 @@ from tailrace.engine.attempt import Attempt
 from tailrace.engine.frame import Frame, ResultsView
 from tailrace.engine.recorder import inner_span
 from tailrace.engine.scratch import Scratch
-from tailrace.engine.user_span import AttemptSpan
+from tailrace.engine.user_span import attempt_span
 from tailrace.model import LoopFrame, SpanHandle, span_id
 from tailrace.tracing.attributes import fixed
 
@@ -37,7 +37,7 @@ class TaskContext:
         """Make what few tasks ask for, once it is asked for; then it is found without this."""
         if name != "span":
             raise AttributeError(f"a context has no {name!r}", name=name, obj=self)
-        self.span = AttemptSpan(self._attempt)
+        self.span = attempt_span(self._attempt)
         return self.span
 
     def portable(self, parameters: frozenset[str]) -> dict[str, Any]:

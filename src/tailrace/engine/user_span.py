@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from contextvars import Token
 from time import monotonic_ns
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from msgspec import Struct
 
@@ -31,7 +31,8 @@ class UserSpan(Struct, eq=False):
     given: dict[str, Any]
     """Attributes that it opens with."""
     parent: int = 0
-    """Number of the span that it hangs under; 0: the one that is current when it opens."""
+    """Number of the span that it hangs under; 0: the one that is current when it opens, and once it
+    is open the attempt's."""
     number: int = 0
     start: int = 0
     end: int = 0
@@ -55,16 +56,15 @@ class UserSpan(Struct, eq=False):
         if not self.parent:
             outer, attached = INNER.get(), BRIDGE.attached
             if attached is not None and attached():
-                self.parent = inner_span(attempt) or attempt.span
+                self.parent = inner_span(attempt) or 0
             elif outer is not None and outer.attempt is attempt:
                 self.parent = outer.number
-            else:
-                self.parent = attempt.span
         run = attempt.run
         self.number = next(run.spans)
         self.outer = INNER.set(self)
+        note = run.note  # fetched first, as an attribute that is no method is slow to call at once
         self.start = monotonic_ns()
-        run.note(self)
+        note(self)
         return self
 
     def __exit__(
@@ -75,7 +75,8 @@ class UserSpan(Struct, eq=False):
     ) -> None:
         """Close the span, as failed where the block was left by an error."""
         now = monotonic_ns()
-        if self.end or self.outer is None:
+        outer = self.outer
+        if outer is None or self.end:
             return
         if error is not None:
             self.failure = failures.capture(error)
@@ -83,7 +84,8 @@ class UserSpan(Struct, eq=False):
         self.end = now
         if self.is_begun:
             self.attempt.run.note(self)
-        outer, self.outer, self.made = self.outer, None, None
+        if self.made is not None:
+            self.made = None
         try:
             INNER.reset(outer)
         except ValueError:  # a generator may be closed in another context
@@ -94,8 +96,8 @@ class UserSpan(Struct, eq=False):
         offset = self.attempt.run.clock_offset
         if not self.is_begun:
             self.is_begun = True
-            at = self.start + offset
-            into.append(UserSpanStarted(self.number, self.parent, self.name, at, self.given))
+            at, parent = self.start + offset, self.parent or self.attempt.span
+            into.append(UserSpanStarted(self.number, parent, self.name, at, self.given))
         if self.end and not self.is_over:
             self.is_over = True
             at = self.end + offset
@@ -117,19 +119,20 @@ class UserSpan(Struct, eq=False):
         return UserSpan(self.attempt, name, fixed(attributes), self.number)
 
 
-class AttemptSpan(Struct, eq=False):
-    """The attempt's span as its task sees it."""
+def attempt_span(attempt: Attempt) -> SpanHandle:
+    """Return the attempt's span as its task sees it; called, it opens a span inside the attempt.
 
-    attempt: Attempt
+    A function, as calling one takes half the time of calling an object that has ``__call__``.
+    """
 
-    def set_attribute(self, key: str, value: Any) -> None:
-        """Set an attribute of the node's span."""
-        self.attempt.set_attribute(key, value)
-
-    def __call__(self, name: str, **attributes: Any) -> AbstractContextManager[SpanHandle]:
+    def span(name: str, **attributes: Any) -> AbstractContextManager[SpanHandle]:
         """Open a span under the one that is current."""
         for value in attributes.values():
             if value.__class__ not in FIXED:
                 attributes = fixed(attributes)
                 break
-        return UserSpan(self.attempt, name, attributes)
+        return UserSpan(attempt, name, attributes)
+
+    handle: Any = span
+    handle.set_attribute = attempt.set_attribute
+    return cast("SpanHandle", handle)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import time
 from contextlib import closing
@@ -9,7 +11,13 @@ from pathlib import Path
 
 from tailrace.errors import StoreError
 from tailrace.model.states import Durability
-from tailrace.store.fault import cannot_open, translated
+from tailrace.store.fault import (
+    cannot_open,
+    cannot_read,
+    older_file,
+    translated,
+    unreadable_log,
+)
 from tailrace.store.migrations import check_schema, migrate
 from tailrace.store.schema import STEPS
 
@@ -100,17 +108,19 @@ def open_reader(path: Path) -> sqlite3.Connection:
     Raises:
         StoreError: there is no such file, or it cannot be opened, is foreign, or too new.
     """
-    if not path.exists():
-        raise StoreError(
-            f"there is no store {path}",
-            code="TR501",
-            hint="run a flow first, or name the file with --db or TAILRACE_DB",
-            details={"path": str(path)},
-        )
     try:
+        if not path.exists():
+            raise StoreError(
+                f"there is no store {path}",
+                code="TR501",
+                hint="run a flow first, or name the file with --db or TAILRACE_DB",
+                details={"path": str(path)},
+            )
+        if not os.access(path, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         _refuse_other_files(path)
     except OSError as error:
-        raise cannot_open(path, error) from error
+        raise cannot_read(path, error) from error
     with translated(path, "open"):
         db = _connect_read_only(path)
     try:
@@ -122,7 +132,10 @@ def open_reader(path: Path) -> sqlite3.Connection:
     if version == len(STEPS):
         return db
     db.close()
-    open_writer(path, Durability.PROCESS).close()
+    try:
+        open_writer(path, Durability.PROCESS).close()
+    except StoreError as error:
+        raise (older_file(path) if error.code == "TR501" else error) from error
     with translated(path, "open"):
         return _connect_read_only(path)
 
@@ -156,8 +169,10 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
             db.close()
             primary = error.sqlite_errorcode & 0xFF
             readable = primary in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
-            if option or not readable or log.exists():
+            if option or not readable:
                 raise
+            if log.exists():
+                raise unreadable_log(path, log) from error
         except BaseException:
             db.close()
             raise

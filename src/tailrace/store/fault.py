@@ -80,14 +80,55 @@ def cannot_open(path: Path, error: OSError) -> StoreError:
     return StoreError(
         f"cannot open the store {path}: {error.strerror or error}",
         code="TR501",
-        hint=f"make the folder {path.parent} writable, or name another file with --db",
+        hint=f"make the folder {_nearest_folder(path)} writable, or name another file with --db",
         details={"path": str(path), "errno": error.errno},
     )
+
+
+def cannot_read(path: Path, error: OSError) -> StoreError:
+    """Return the StoreError for a file that this user may not look at."""
+    return StoreError(
+        f"cannot open the store {path}: {error.strerror or error}",
+        code="TR501",
+        hint=f"make {path} and its folder readable, or name another file with --db",
+        details={"path": str(path), "errno": error.errno},
+    )
+
+
+def unreadable_log(path: Path, log: Path) -> StoreError:
+    """Return the StoreError for a file whose last changes cannot be read where it is."""
+    return StoreError(
+        f"cannot open the store {path}: its last changes are in {log.name}, which can only be "
+        "read where its folder may be written",
+        code="TR501",
+        hint=f"make {path.parent} writable, or copy {path.name} and {log.name} elsewhere and name "
+        "the copy with --db",
+        details={"path": str(path), "log": str(log)},
+    )
+
+
+def older_file(path: Path) -> StoreError:
+    """Return the StoreError for a file that would have to be migrated before it is read."""
+    return StoreError(
+        f"cannot open the store {path}: an older version of this program has written it, and it "
+        "cannot be brought up to date where it is",
+        code="TR501",
+        hint=f"make {path} and its folder writable, or copy it elsewhere and name the copy with "
+        "--db",
+        details={"path": str(path)},
+    )
+
+
+def _nearest_folder(path: Path) -> Path:
+    """Return the innermost folder around a path that is there."""
+    return next((folder for folder in path.parents if os.access(folder, os.F_OK)), path.parent)
 
 
 def _is_full(path: Path) -> bool:
     try:
         space = os.statvfs(path.parent)
     except OSError:
+        return False
+    if not space.f_blocks or space.f_flag & os.ST_RDONLY:  # nothing of it is ever free
         return False
     return space.f_bavail * space.f_frsize < _LITTLE

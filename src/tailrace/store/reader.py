@@ -158,7 +158,7 @@ class SqliteTraceReader:
             failed = prefix == "@last-failed"
             newest = self.runs(limit=1, status=RunStatus.FAILED if failed else None)
             if not newest:
-                raise self._not_found(f"no run has {'failed' if failed else 'started'} yet")
+                raise self._no_newest(f"no run has {'failed' if failed else 'started'} yet")
             return newest[0].run_id
         wanted = prefix.strip().lower()
         if not _PREFIX.fullmatch(wanted):
@@ -382,6 +382,18 @@ class SqliteTraceReader:
         text = condition + "".join(f" AND {one}" for one in own)
         row = self._db.execute(select_runs(text), (value, *own.values())).fetchone()
         return None if row is None else (row[0], row[1], run_of(row[2:]))
+
+    def _no_newest(self, message: str) -> NotFound:
+        found = [] if self.runs(limit=1) else self.runs(limit=1, foreign=True)
+        if not found:
+            return self._not_found(message)
+        newest = found[0]
+        return NotFound(
+            f"{message} in {self._path}; it has traces from elsewhere only, the newest of which is "
+            f"{newest.run_id} of {newest.flow!r}",
+            hint=f"show that one with: tailrace trace show {newest.run_id}; {_LIST}",
+            details={"path": str(self._path), "newest": newest.run_id},
+        )
 
     def _not_found(self, message: str) -> NotFound:
         return NotFound(

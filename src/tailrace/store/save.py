@@ -32,7 +32,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 INSERT_CHECKPOINT = "INSERT INTO checkpoint (id, codec, body) VALUES (?, ?, ?)"
 INSERT_EVENT = "INSERT INTO event (id, span, time, name, attributes) VALUES (?, ?, ?, ?, ?)"
 _UPDATE_SPAN = """UPDATE span
-SET shape = ?, duration = ?, attributes = ?, status = ?, message = ?, dropped = ? WHERE id = ?"""
+SET shape = ?, duration = ?, attributes = ?, status = ?, message = ?, dropped = ?, name = ?
+WHERE id = ?"""
 _SPLIT = (
     """INSERT INTO span (id, parent, shape, name, path, start, duration)
     SELECT id + 1, id & 268435455, attempt, name, '', start, duration
@@ -115,7 +116,7 @@ def write_changes(
     if changes.changed:
         db.executemany(
             _UPDATE_SPAN,
-            [(*_changing(shapes, span), key + span.number) for span in changes.changed],
+            [(*_changing(shapes, span), span.name, key + span.number) for span in changes.changed],
         )
     if changes.checkpoints:
         db.executemany(

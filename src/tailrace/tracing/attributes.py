@@ -15,6 +15,8 @@ _OWN_SCOPES = (
     "service.", "thread.",
 )  # fmt: skip
 _BOTH_FORMS = frozenset({"executed_branch_key", "iteration_number"})
+RENAMED_SPAN = "otel.span.name"
+"""The attribute by which a later name of a user's span travels; readers do not see it."""
 _RENAMED = {"kind": "tailrace.node.kind"}
 FIXED = frozenset({str, int, float, bool, type(None)})
 """Classes of values that nobody can change, which are most."""

@@ -32,7 +32,7 @@ from tailrace.model.journal import (
     UserSpanStarted,
 )
 from tailrace.model.states import NodeState, RunStatus, SpanStatus, SpanType
-from tailrace.tracing.attributes import attribute, engine, failed, own, text
+from tailrace.tracing.attributes import RENAMED_SPAN, attribute, engine, failed, own, text
 from tailrace.tracing.links import TRACESTATE
 from tailrace.tracing.shape_pool import ShapePool, node_shape
 from tailrace.tracing.state import (
@@ -211,7 +211,7 @@ class Projection:
         run.reason, failure = text(record.reason), record.failure
         if failure is not None and not (cancelled and run.reason):
             run.reason = text(f"{failure.type}: {failure.message}")
-        self._close_rest(record)
+        self._cut_off(record.at, died=record.status is RunStatus.INTERRUPTED)
         span = self._closes(1, record.at, record.status)
         if span is None:
             return
@@ -228,9 +228,6 @@ class Projection:
             span.attributes["tailrace.handled_failures"] = record.handled_failures
         if record.status is RunStatus.COMPLETED:
             span.attributes["tailrace.output"] = attribute(record.output)
-
-    def _close_rest(self, record: RunFinished) -> None:
-        self._cut_off(record.at, died=record.status is RunStatus.INTERRUPTED)
 
     def _cut_off(self, at: int, *, died: bool) -> None:
         """Close every span but the run's own, whose ends nobody has recorded."""
@@ -365,18 +362,9 @@ class Projection:
 
     def _node_skipped(self, record: NodeSkipped) -> None:
         shape = self._node_shape(record.shape)
+        name, path, at = text(record.name), text(record.path), record.at
         attributes = {"tailrace.skip.reason": text(record.reason)}
-        self._opens(
-            SpanState(
-                record.span,
-                record.parent,
-                shape,
-                text(record.name),
-                text(record.path),
-                record.at,
-                attributes,
-            )
-        )
+        self._opens(SpanState(record.span, record.parent, shape, name, path, at, attributes))
         self._closes(record.span, record.at, record.state)
 
     def _node_reused(self, record: NodeReused) -> None:
@@ -399,17 +387,10 @@ class Projection:
     # Containers, iterations, branches.
 
     def _scope_started(self, record: ScopeStarted) -> None:
-        self._opens(
-            SpanState(
-                record.span,
-                record.parent,
-                self._shared(SpanType(record.type), text(record.construct)),
-                text(record.name),
-                text(record.path),
-                record.at,
-                engine(record.attributes),
-            )
-        )
+        shape = self._shared(SpanType(record.type), text(record.construct))
+        name, path, at = text(record.name), text(record.path), record.at
+        attributes = engine(record.attributes)
+        self._opens(SpanState(record.span, record.parent, shape, name, path, at, attributes))
 
     def _scope_finished(self, record: ScopeFinished) -> None:
         span = self._closes(record.span, record.at, record.state)
@@ -426,20 +407,22 @@ class Projection:
     def _user_span_started(self, record: UserSpanStarted) -> None:
         shape = self._shared(SpanType.USER)
         attributes = own(record.attributes)
-        self._opens(
-            SpanState(
-                record.span, record.parent, shape, text(record.name), "", record.at, attributes
-            )
-        )
+        name, at = text(record.name), record.at
+        self._opens(SpanState(record.span, record.parent, shape, name, "", at, attributes))
 
     def _user_span_finished(self, record: UserSpanFinished) -> None:
         state = NodeState.SUCCEEDED if record.failure is None else NodeState.FAILED
         span = self._closes(record.span, record.at, state)
         if span is None:
             return
-        span.attributes.update(own(record.attributes))
+        attributes = own(record.attributes)
+        if RENAMED_SPAN in attributes:
+            span.name = str(attributes.pop(RENAMED_SPAN))
+        span.attributes.update(attributes)
         if record.failure is not None:
             _mark(span, record.failure, stack=True)
+            # The task may catch it, and then no failure of this id is kept; that of an attempt is.
+            span.attributes.pop("tailrace.failure_id", None)
 
     def _logged(self, record: Logged) -> None:
         if self.run is None:

@@ -166,6 +166,7 @@ class Spans:
 
     def _refresh(self, state: SpanState, run: RunState) -> None:
         span, new = self._spans[state.number], to_span(state, run)
+        span.name = new.name
         span.end_ns, span.status, span.message = new.end_ns, new.status, new.message
         span.attributes, span.dropped_events = new.attributes, new.dropped_events
 

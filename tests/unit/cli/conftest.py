@@ -85,12 +85,25 @@ class Journal:
         return span, attempt
 
     def finish(
-        self, spans: tuple[int, int], failure: FailureRecord | None = None, handled: str = ""
+        self,
+        spans: tuple[int, int],
+        failure: FailureRecord | None = None,
+        handled: str = "",
+        attributes: dict[str, Any] | None = None,
     ) -> None:
         state = NodeState.SUCCEEDED if failure is None else NodeState.FAILED
         span, attempt = spans
         self.records.append(
-            NodeFinished(span, attempt, state, self.tick(), "", failure=failure, handled=handled)
+            NodeFinished(
+                span,
+                attempt,
+                state,
+                self.tick(),
+                "",
+                failure=failure,
+                handled=handled,
+                attributes=attributes,
+            )
         )
 
     def retry(self, spans: tuple[int, int], number: int = 2) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,31 @@ def test_in_a_folder_of_tailrace_up_its_index_is_named(
         look(None)
     assert caught.value.code == "TR501"
     assert f"--db {index}" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("look", [read, existing_database])
+@pytest.mark.parametrize("closed", ["the folder", "the file"])
+def test_what_this_user_may_not_look_at_is_told_as_that(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    look: Callable[[Path | None], Any],
+    closed: str,
+) -> None:
+    path = tmp_path / "runs.db"
+    path.touch()
+
+    def refuse(_: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    if closed == "the folder":  # root may look everywhere
+        monkeypatch.setattr(Path, "exists", refuse)
+    else:
+        monkeypatch.setattr("os.access", lambda *_: False)
+        look = read
+    with pytest.raises(StoreError, match="Permission denied") as caught:
+        look(path)
+    assert caught.value.code == "TR501"
+    assert "readable" in (caught.value.hint or "")
 
 
 def test_a_database_that_is_there_is_the_one(

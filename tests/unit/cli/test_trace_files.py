@@ -101,6 +101,18 @@ def test_a_file_comes_in_and_the_same_goes_out(capfd: pytest.CaptureFixture[str]
     assert (again["spans"], again["repeated"]) == (0, 3)
 
 
+def test_where_only_traces_from_elsewhere_are_the_newest_is_named(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    Path("in.json").write_bytes(encode_export(a_trace()))
+    output(capfd, "import", "in.json")
+    for arguments in (["show"], ["show", "@last-failed"], ["export", "@last"]):
+        assert main(["trace", *arguments]) == 3
+        said = capfd.readouterr().err
+        assert f"only, the newest of which is {TRACE} of 'shop'" in said
+        assert f"tailrace trace show {TRACE}" in said
+
+
 def test_traces_that_a_query_finds_go_out(capfd: pytest.CaptureFixture[str]) -> None:
     ids = [digit * 32 for digit in "abc"]
     Path("in.json").write_bytes(
@@ -283,9 +295,10 @@ def run_prefix(capfd: pytest.CaptureFixture[str]) -> str:
 
 
 def spans_of(export: Any) -> dict[str, Any]:
-    """Return spans by id; the store keeps no empty values."""
+    """Return spans by id; the store keeps no empty values, and no flags of spans from elsewhere."""
     spans = export["resourceSpans"][0]["scopeSpans"][0]["spans"]
     for span in spans:
+        span.pop("flags", None)
         span["attributes"] = {
             pair["key"]: pair["value"] for pair in span["attributes"] if pair["value"]
         }

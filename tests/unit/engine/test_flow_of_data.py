@@ -330,6 +330,7 @@ def test_a_branch_that_only_inherits_a_key_does_not_conflict_with_one_that_write
     assert run(Flow("f", base >> (writer & bystander) >> join)).output == "new"
 
 
+@pytest.mark.no_cover
 def test_thousands_of_nodes_in_a_chain_run_without_recursion() -> None:
     nodes = [add_ten.named(f"n{number}") for number in range(2_000)]
     body: Any = one

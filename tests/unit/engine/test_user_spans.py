@@ -25,6 +25,7 @@ def spans_of(db: Path, run_id: str) -> list[Span]:
         return [span for span in reader.trace(run_id).spans if span.type is SpanType.USER]
 
 
+@pytest.mark.no_cover
 def test_of_very_many_spans_none_is_lost(db: Path) -> None:
     @task
     def work(ctx: Context) -> None:

@@ -223,6 +223,7 @@ def test_failures_statuses_and_times_are_kept(program: Program) -> None:
     raised, marked = ran.named("raises"), ran.named("marked")
     assert (raised.status, raised.message) == ("error", "no such file")
     assert raised.attributes["error.type"] == "ValueError"
+    assert "tailrace.failure_id" not in raised.attributes  # the task has caught it
     assert (marked.status, marked.message) == ("error", "half done")
     recorded = ran.named("recorded")
     assert recorded.status == "unset"
@@ -397,6 +398,11 @@ def work(ctx: Context):
     with ctx.span("mine"):
         trace.get_current_span().add_link(pointer(13))
         trace.get_current_span().add_link(pointer(14))
+    with tracer.start_as_current_span("GET") as span:
+        span.update_name("GET /orders")
+    with ctx.span("parse"):
+        trace.get_current_span().update_name("parse orders")
+    trace.get_current_span().update_name("not a node's name")
 
 if __name__ == "__main__":
     result = Flow("f", work).run()
@@ -411,7 +417,9 @@ trace.set_tracer_provider(TracerProvider())
 @pytest.mark.parametrize(
     ("setup", "isolation"), [("", ""), (SETUP, ""), ("", 'isolation="process"')]
 )
-def test_links_are_kept_and_searched(program: Program, setup: str, isolation: str) -> None:
+def test_links_and_later_names_are_kept_and_searched(
+    program: Program, setup: str, isolation: str
+) -> None:
     ran = program.run(LINKED.replace("SETUP", setup).replace("ISOLATION", isolation))
     first, second = ran.named("linked").links
     assert (first.trace_id, first.span_id) == (f"{10:032x}", f"{10:016x}")
@@ -420,12 +428,16 @@ def test_links_are_kept_and_searched(program: Program, setup: str, isolation: st
     (third,) = ran.named("linked later").links
     assert third.span_id == f"{12:016x}"
     assert [link.span_id for link in ran.named("mine").links] == [f"{13:016x}", f"{14:016x}"]
-    assert not any("otel.links" in span.attributes for span in ran.spans)
+    assert not any({"otel.links", "otel.span.name"} & set(span.attributes) for span in ran.spans)
+    assert ran.parent("GET /orders") == ran.parent("parse orders") == "attempt work"
+    assert not {"GET", "parse", "not a node's name"} & {span.name for span in ran.spans}
     with closing(SQLiteTraceReader(program.folder / ".tailrace" / "tailrace.db")) as reader:
         for query, name in (
             (f'{{ link:traceID = "{10:032x}" }}', "linked"),
             (f'{{ link:spanID = "{12:016x}" }}', "linked later"),
             ('{ link.why = "batch" }', "linked"),
+            ('{ name = "GET /orders" }', "GET /orders"),
+            ('{ name = "parse orders" }', "parse orders"),
         ):
             (found,) = reader.search(query).traces
             assert {span.name for one in found.sets for span in one.spans} == {name}

@@ -90,6 +90,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteFailureLog]:
     log.close()
 
 
+@pytest.mark.no_cover
 @settings(max_examples=times(30), deadline=None)
 @given(ones=st.lists(snapshots(), min_size=1, max_size=3))
 def test_any_failure_comes_back_as_it_was(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from tailrace.model import Logged, RunId, SpanStatus, new_run_id
 from tailrace.store import SqliteStore, SqliteTraceReader, verify_store
 from tailrace.store.journal import SqliteJournal
 from tailrace.store.liveness import Lease, is_alive, live_folder, remove_stale
+from tailrace.store.schema import STEPS
 
 Chain = Callable[..., list[list[Any]]]
 
@@ -110,6 +113,7 @@ def check_against(path: Path, runs: dict[RunId, tuple[int, bool]]) -> None:
     reader.close()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", range(8))
 def test_a_kill_at_any_instant_loses_nothing_that_was_acknowledged(
     tmp_path: Path, seed: int
@@ -297,7 +301,12 @@ def test_a_read_only_disk_can_be_read_and_says_why_it_cannot_be_written(
     journal = store.open_journal(appends[0][0].run_id)
     for records in appends:
         journal.append(records)
+    for name in ("runs.db", "runs.db-wal"):
+        shutil.copy(small_disk / name, small_disk / name.replace("runs", "copy"))
     store.close()
+    older = Path(shutil.copy(path, small_disk / "older.db"))
+    with closing(sqlite3.connect(older)) as db:
+        db.execute(f"PRAGMA user_version = {len(STEPS) - 1}")
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
 
     reader = SqliteTraceReader(path)
@@ -307,7 +316,13 @@ def test_a_read_only_disk_can_be_read_and_says_why_it_cannot_be_written(
         with pytest.raises(StoreError) as caught:
             SqliteStore(target)
         assert caught.value.code == "TR501"
+        assert f"{small_disk}" in caught.value.hint
         assert "writable" in caught.value.hint
+    for name, why in (("copy.db", "last changes are in copy.db-wal"), ("older.db", "an older")):
+        with pytest.raises(StoreError, match=why) as caught:
+            SqliteTraceReader(small_disk / name)
+        assert caught.value.code == "TR501"
+        assert "elsewhere" in caught.value.hint
 
 
 def test_notes_taken_on_a_full_disk_are_written_when_space_returns(

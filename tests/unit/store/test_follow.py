@@ -58,7 +58,7 @@ def path_of(store: SqliteStore) -> Path:
 @settings(
     max_examples=times(25),
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=list(HealthCheck),
 )
 @given(
     length=st.integers(1, 30),

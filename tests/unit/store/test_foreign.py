@@ -301,6 +301,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.no_cover
 @given(st.dictionaries(st.text(), values, max_size=6))
 @settings(max_examples=times(60), deadline=None)
 def test_any_attributes_become_what_the_store_keeps(given_attributes: dict[str, Any]) -> None:
@@ -326,6 +327,7 @@ def test_parents_stand_before_children_and_circles_are_cut() -> None:
     assert [int(one.span_id, 16) for one in order if one.parent_id is None] == [3, 1, 5]
 
 
+@pytest.mark.no_cover
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 7)), max_size=12))
 @settings(max_examples=times(80), deadline=None)
 def test_any_tangle_of_parents_comes_out_whole_and_without_circles(

@@ -8,6 +8,7 @@ import math
 import zlib
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -106,11 +107,12 @@ def converter() -> Converter:
     return Converter(Intern(number, number), LIMITS)
 
 
+@pytest.mark.no_cover
 @given(lines)
 @settings(
     max_examples=times(60),
     deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    suppress_health_check=list(HealthCheck),
 )
 def test_exports_become_what_their_spans_become(some: list[str]) -> None:
     body = "\n".join(some).encode()
@@ -189,8 +191,9 @@ proto_groups = st.builds(
 )
 
 
+@pytest.mark.no_cover
 @given(st.lists(st.lists(proto_groups, max_size=2), max_size=3))
-@settings(max_examples=times(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=times(60), deadline=None, suppress_health_check=list(HealthCheck))
 def test_exports_in_protobuf_become_what_their_spans_become(
     some: list[list[ResourceSpans]],
 ) -> None:

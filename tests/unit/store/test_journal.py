@@ -24,7 +24,6 @@ from tailrace.model import (
     new_run_id,
 )
 from tailrace.store import SqliteStore, SqliteTraceReader, shared_store
-from tailrace.store.flusher import INTERVAL
 from tailrace.store.journal import BATCH
 from tailrace.tracing.spans import fold
 from waiting import wait_until
@@ -110,11 +109,8 @@ def test_a_note_is_in_the_file_soon_though_nothing_is_appended(
     journal = store.open_journal(first[0].run_id)
     journal.append(first)
 
-    noted = time.monotonic()
     journal.note(Logged(3, 1_005, "stdout", {"message": "hello"}))
     wait_until(lambda: rows(store, "SELECT name FROM event") == [("stdout",)], "the line is there")
-
-    assert time.monotonic() - noted < INTERVAL + 1.0
 
 
 def test_rows_of_a_live_run_come_soon_though_nothing_is_appended(
@@ -329,6 +325,7 @@ def test_the_shared_store_is_opened_once_for_a_file(tmp_path: Path) -> None:
     relaxed.close()
 
 
+@pytest.mark.no_cover
 def test_a_long_run_does_not_grow_the_process(store: SqliteStore, chain: Chain) -> None:
     def resident() -> int:
         pages = int(Path("/proc/self/statm").read_text().split()[1])

@@ -22,6 +22,7 @@ def noted(journal: SqliteJournal, first: int, count: int) -> None:
         journal.note(UserSpanFinished(number, number + 1, {}))
 
 
+@pytest.mark.no_cover
 def test_more_notes_than_fit_are_written_by_who_notes_them(tmp_path: Path) -> None:
     with closing(SqliteStore(tmp_path / "a.db")) as store:
         journal = store.open_journal(RUN)
@@ -33,6 +34,7 @@ def test_more_notes_than_fit_are_written_by_who_notes_them(tmp_path: Path) -> No
         assert reader.run(RUN).spans == 1 + MANY
 
 
+@pytest.mark.no_cover
 def test_while_the_disk_is_full_notes_are_dropped_and_that_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -44,11 +46,13 @@ def test_while_the_disk_is_full_notes_are_dropped_and_that_is_told_once(
             (pages,) = db.execute("PRAGMA page_count").fetchone()
             db.execute(f"PRAGMA max_page_count = {pages}")
         with caplog.at_level(logging.WARNING, "tailrace.store.journal"):
-            noted(journal, 2, MANY)
-        assert journal.dropped > 0
+            many = 0
+            while journal.dropped < 1_000:  # what is tried to be written meanwhile makes room
+                noted(journal, 2 + many, 1_000)
+                many += 1_000
         assert caplog.text.count("are dropped") == 1
         with store.writer.lock:
             db.execute("PRAGMA max_page_count = 1000000")
         journal.close()
     with closing(SqliteTraceReader(tmp_path / "a.db")) as reader:
-        assert 1 < reader.run(RUN).spans < 1 + MANY
+        assert 1 < reader.run(RUN).spans < 1 + many

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from effort import times
 from tailrace.model.failure import FailureFilter, FailureSnapshot, Frame, Origin
@@ -33,6 +34,7 @@ def some(number: int) -> list[FailureSnapshot]:
     ]
 
 
+@pytest.mark.no_cover
 def test_what_eight_threads_record_at_once_is_counted_to_the_last_failure(tmp_path: Path) -> None:
     batches = times(4)
     total = 8 * batches * 500
@@ -59,6 +61,7 @@ def test_what_eight_threads_record_at_once_is_counted_to_the_last_failure(tmp_pa
     assert log.path.stat().st_size < total * 400
 
 
+@pytest.mark.no_cover
 def test_very_many_equal_failures_are_counted_in_little_room(tmp_path: Path) -> None:
     total = 100 * times(300)
     log = SqliteFailureLog(tmp_path / "runs.db")

@@ -52,6 +52,7 @@ def loop(run_id: RunId, iterations: int, failing: set[int]) -> list[list[Any]]:
     return appends
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("failing", [set(), {3, 700}, set(range(500, 900))])
 def test_a_large_live_trace_is_read_in_part(tmp_path: Path, failing: set[int]) -> None:
     store = SqliteStore(tmp_path / "runs.db")

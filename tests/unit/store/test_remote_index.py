@@ -101,7 +101,7 @@ STEPS = st.lists(
 @settings(
     max_examples=times(15),
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=list(HealthCheck),
 )
 @given(STEPS, st.integers(1, 7))
 def test_who_follows_and_who_begins_later_end_up_with_the_same(

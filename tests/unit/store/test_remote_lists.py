@@ -116,7 +116,7 @@ def paged(reader: RemoteReader, wanted: ListFilter, limit: int) -> list[ListedRu
 @settings(
     max_examples=times(80),
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=list(HealthCheck),
 )
 @given(FILTERS, st.integers(1, 60))
 def test_pages_of_any_filter_hold_each_run_once_the_last_changed_first(

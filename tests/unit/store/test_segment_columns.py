@@ -113,6 +113,7 @@ def expected(given_: list[Any]) -> list[tuple[int, str, Any]]:
     return sorted(found, key=repr)
 
 
+@pytest.mark.no_cover
 @settings(max_examples=times(80), deadline=None)
 @given(st.lists(ANY_VALUE, max_size=20), st.integers(0, 20), st.booleans())
 def test_values_stand_under_their_types_in_whatever_pieces_they_come(

@@ -341,6 +341,7 @@ while True:
 """
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", range(2))
 def test_a_kill_while_sealing_loses_and_doubles_nothing(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "runs.db"

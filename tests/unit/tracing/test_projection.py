@@ -310,6 +310,15 @@ def test_user_spans_and_attributes_keep_their_own_keys() -> None:
     assert spans["node a"].attributes["rows"] == 9
 
 
+def test_a_later_name_of_a_users_span_is_its_name() -> None:
+    spans = Spans()
+    spans.apply((started(), UserSpanStarted(2, 1, "GET", 110, {})))
+    changes = spans.apply([UserSpanFinished(2, 111, {"otel.span.name": "GET /orders", "n": 1})])
+
+    assert [(span.name, span.attributes["n"]) for span in changes.ended] == [("GET /orders", 1)]
+    assert "otel.span.name" not in changes.ended[0].attributes
+
+
 def test_logs_are_events_and_dropped_ones_are_counted_even_late() -> None:
     spans = spans_of(
         started(),

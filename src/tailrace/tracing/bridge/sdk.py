@@ -10,6 +10,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import StatusCode
 
+from tailrace.tracing.attributes import RENAMED_SPAN
 from tailrace.tracing.bridge.recorder import ATTEMPT, UNKNOWN, Recorder
 from tailrace.tracing.bridge.spans import JOINED, MARKED, links_to, place_of, with_origin
 from tailrace.tracing.bridge.watch import Current
@@ -96,7 +97,7 @@ class JournalProcessor(SpanProcessor):
         for event in span.events:
             if failure is None or event.name != "exception":
                 recorder.add_event(number, event.name, _plain(event.attributes), event.timestamp)
-        attributes = _plain(span.attributes)
+        attributes = _plain(span.attributes) | {RENAMED_SPAN: span.name}
         if span.links:
             attributes[LINKS] = encode_links(links_to(span.links))
         recorder.close_span(number, attributes, failure, span.end_time)

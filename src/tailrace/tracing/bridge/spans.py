@@ -18,6 +18,7 @@ from opentelemetry.trace import (
 
 from tailrace.model.ids import RunId, SpanId
 from tailrace.model.span import SpanLink
+from tailrace.tracing.attributes import RENAMED_SPAN
 from tailrace.tracing.bridge.recorder import ATTEMPT, UNKNOWN, Inner, Recorder
 from tailrace.tracing.links import LINKS, encode_links
 
@@ -26,7 +27,6 @@ _KIND = "otel.span.kind"
 _LIBRARY = "otel.scope.name"
 _LIBRARY_VERSION = "otel.scope.version"
 MARKED = "the span was marked as failed"
-_RENAMED = "otel.span.name"
 
 
 class PlacedSpan(Span):
@@ -88,7 +88,9 @@ class PlacedSpan(Span):
         self._holder.set_attribute(LINKS, encode_links(links))
 
     def update_name(self, name: str) -> None:
-        """Do nothing: what was opened otherwise keeps its name."""
+        """Change the name; the attempt's own span is named after its node."""
+        if self.number != ATTEMPT:
+            self.set_attribute(RENAMED_SPAN, name)
 
     def set_status(self, status: Any, description: str | None = None) -> None:
         """Do nothing: how an attempt ends is what the task returns or raises."""
@@ -125,10 +127,6 @@ class RecordedSpan(PlacedSpan):
         """Link it to a span."""
         self._links.append(link_to(context, attributes))
         self._given[LINKS] = encode_links(self._links)
-
-    def update_name(self, name: str) -> None:
-        """Keep the later name as an attribute: the span has been written down by its first one."""
-        self.set_attribute(_RENAMED, name)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """Set the status; OK stands, as the specification says."""

@@ -25,6 +25,7 @@ from opentelemetry.trace import (
 from tailrace.model.span import Span
 from tailrace.model.states import SpanStatus
 from tailrace.tracing.attributes import attribute
+from tailrace.tracing.otlp.native import has_remote_parent
 
 SUCCESS = SpanExportResult.SUCCESS
 _FLAGS = TraceFlags(TraceFlags.SAMPLED)
@@ -59,7 +60,7 @@ def sdk_span(span: Span, resource: Resource) -> ReadableSpan:
     return ReadableSpan(
         name=span.name,
         context=_context(span.trace_id, span.span_id, span.trace_state),
-        parent=None if span.parent_id is None else _context(span.trace_id, span.parent_id),
+        parent=_parent(span),
         resource=resource,
         attributes=_attributes(span.attributes),
         events=[Event(one.name, _attributes(one.attributes), one.time_ns) for one in span.events],
@@ -78,11 +79,19 @@ def sdk_span(span: Span, resource: Resource) -> ReadableSpan:
     )
 
 
-def _context(trace_id: str, span_id: str, state: str = "") -> SpanContext:
+def _parent(span: Span) -> SpanContext | None:
+    if span.parent_id is None:
+        return None
+    return _context(span.trace_id, span.parent_id, is_remote=has_remote_parent(span))
+
+
+def _context(
+    trace_id: str, span_id: str, state: str = "", *, is_remote: bool = False
+) -> SpanContext:
     return SpanContext(
         int(trace_id, 16),
         int(span_id, 16),
-        is_remote=False,
+        is_remote=is_remote,
         trace_flags=_FLAGS,
         trace_state=TraceState.from_header([state]) if state else None,
     )

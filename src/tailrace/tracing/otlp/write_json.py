@@ -11,12 +11,19 @@ from typing import Any
 import msgspec
 
 from tailrace.model.span import InstrumentationScope, Span, SpanEvent, SpanLink
+from tailrace.model.states import SpanType
 from tailrace.tracing.attributes import text
 from tailrace.tracing.otlp.codes import KINDS, STATUSES
+from tailrace.tracing.otlp.native import has_remote_parent
 from tailrace.tracing.otlp.values import pairs_of
 
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 _STATUS_NUMBERS = {status: number for number, status in enumerate(STATUSES)}
+_LOCAL = 0x100
+"""SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK: it is known whether the parent is in another program. Of
+spans from elsewhere it is not."""
+_REMOTE = _LOCAL | 0x200
+"""With SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK: it is."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -101,6 +108,8 @@ def _span(span: Span) -> dict[str, Any]:
         "attributes": pairs_of(span.attributes),
         "status": _status(span),
     }
+    if span.type is not SpanType.FOREIGN:
+        body["flags"] = _REMOTE if has_remote_parent(span) else _LOCAL
     if span.end_ns is not None:
         body["endTimeUnixNano"] = str(span.end_ns)
     if span.parent_id is not None:
