@@ -254,7 +254,7 @@ def test_failures_are_shown_while_another_process_makes_them(
     assert watch.stderr is not None
     assert watch.stderr.readline() == "watching; Ctrl-C ends it\n"
     tailrace("run invoice.yaml -q", code=1)
-    out, _ = watch.communicate(timeout=30)
+    out, _ = watch.communicate(timeout=60)
     assert "ValueError: amount 3 must not be negative" in out
     assert watch.returncode == 0
 
@@ -267,7 +267,7 @@ def test_ctrl_c_ends_the_following_of_a_stream_with_130(tailrace: Desk, line: st
     assert following.stdout is not None
     assert following.stdout.readline()
     following.send_signal(signal.SIGINT)
-    _, err = following.communicate(timeout=30)
+    _, err = following.communicate(timeout=60)
     assert following.returncode == 130
     assert err.splitlines()[-1] == "interrupted"
     assert "Traceback" not in err

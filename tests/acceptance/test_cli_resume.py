@@ -183,7 +183,7 @@ def test_a_running_run_is_refused_and_of_two_resumes_at_once_one_wins(shop: Shop
     )
     refused = shop("resume", "@last", code=1)
     (shop.folder / "hang").unlink()
-    ended = [(process.communicate(timeout=30), process.returncode) for process in both]
+    ended = [(process.communicate(timeout=60), process.returncode) for process in both]
 
     assert "TR312" in refused
     assert sorted(code for _, code in ended) == [0, 1]

@@ -216,7 +216,7 @@ def test_a_signal_cancels_the_run_and_exits_130(
     assert process.stderr.readline().startswith("fetching")
     wait_until((folder / "started").exists, "the task runs", process=process)
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in out + err
     listed = json.loads(tailrace("trace", "list", "--json").stdout)

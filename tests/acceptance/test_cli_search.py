@@ -113,7 +113,7 @@ def test_a_tail_shows_spans_of_other_processes_until_it_is_interrupted(
             for process in (tail, everything):
                 process.send_signal(signal.SIGINT)
             tail.wait(30)
-            everything.communicate(timeout=30)
+            everything.communicate(timeout=60)
     assert tail.returncode == everything.returncode == 130
     names = [json.loads(line)["name"] for line in seen.read_text().splitlines()]
     assert sorted(names) == ["attempt check", "attempt check", "node check", "node check"]

@@ -122,6 +122,41 @@ def test_runs_of_other_tenants_are_not_there(gateway: GatewayProcess, backstage:
     assert cancelled.json()["cancel_requested_by"] == f"api_key:{shown['api_key_id']}"
 
 
+def test_workers_do_not_tell_of_runs_of_other_tenants(
+    gateway: GatewayProcess, backstage: Backstage
+) -> None:
+    mine, theirs = new_key(backstage), new_key(backstage, tenant_id="other")
+    client = gateway.client
+    body = {"flow_name": "hidden"}
+    own = client.post("/runs", json=body, headers=mine).json()["run_id"]
+    other = client.post("/runs", json=body, headers=theirs).json()["run_id"]
+    backstage.put_worker(
+        "shared",
+        state="RUNNING",
+        current_run_id=other,
+        current_run_ids=(other, own),
+        last_run_id=other,
+        last_run_status="FAILED",
+    )
+
+    def seen(headers: dict[str, str]) -> tuple[Any, ...]:
+        found = client.get("/workers", headers=headers).json()
+        one: dict[str, Any] = next((one for one in found if one["worker_id"] == "shared"), {})
+        shown = ("current_run_id", "current_run_ids", "last_run_id", "last_run_status")
+        return tuple(one.get(name) for name in shown)
+
+    wait_until(lambda: seen(mine)[0] is not None, "the worker is shown")
+    assert seen(mine) == (own, [own], None, None)
+    assert seen(theirs) == (other, [other], other, "FAILED")
+    assert seen(new_key(backstage, tenant_id="third")) == (None, [], None, None)
+    everybody = new_key(backstage, tenant_id=None, role="admin")
+    assert seen(everybody) == (other, [other, own], other, "FAILED")
+    with client.stream("GET", "/api/events", headers=mine, timeout=10) as answer:
+        data = next(line for line in answer.iter_lines() if line.startswith("data: ["))
+    assert own in data
+    assert other not in data
+
+
 def test_a_revoked_or_expired_key_is_soon_refused(
     gateway: GatewayProcess, backstage: Backstage
 ) -> None:
@@ -134,7 +169,7 @@ def test_a_revoked_or_expired_key_is_soon_refused(
     wait_until(
         lambda: gateway.client.get("/runs", headers=headers).status_code == 403,
         "the key is refused",
-        seconds=10,
+        seconds=30,
     )
     expired = new_key(backstage, expires_at=time.time() - 1)
     assert gateway.client.get("/runs", headers=expired).status_code == 403

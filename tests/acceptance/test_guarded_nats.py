@@ -96,7 +96,7 @@ def gateway(tmp_path: Path) -> Iterator[GatewayProcess]:
                 yield one
             finally:
                 worker.terminate()
-                worker.wait(20)
+                worker.wait(60)
 
 
 def test_a_worker_with_the_least_rights_does_all_that_workers_do(

@@ -354,7 +354,7 @@ def test_ctrl_c_ends_the_letter_in_hand_and_the_batch_goes_on_later(shop: Shop) 
     wait_until((shop.folder / "stopping").exists, "Ctrl-C is noticed", process=process)
     assert process.poll() is None
     block.unlink()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode in {130, -signal.SIGINT}
     assert "b is paused" in err
     paused = find_batch(shop.log, "b")
@@ -375,7 +375,7 @@ def test_ctrl_c_says_what_happens_and_how_the_batch_goes_on(shop: Shop) -> None:
     assert process.stderr.readline() == "\n"
     assert process.stderr.readline().startswith("finishing what is in hand")
     block.unlink()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted: redrive batch b is paused" in err
     assert "tailrace failures batches resume b" in err
@@ -393,7 +393,7 @@ def test_somebody_else_pauses_a_batch_and_nobody_carries_it_out_twice(shop: Shop
     assert refused.value.code == "TR347"
     assert pause_batch(shop.db, "b", "bob").state == "paused"
     block.unlink()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     paused = find_batch(shop.log, "b")
     assert (paused.state, paused.counts["claimed"]) == ("paused", 1)

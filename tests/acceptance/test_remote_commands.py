@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 
@@ -14,11 +15,48 @@ from tailrace.cli.main import main
 from waiting import wait_until
 
 NAMELESS = "version: 1\nnodes: {}\n"
+SHOP = """
+import logging
+from pathlib import Path
+from tailrace import Flow, task
+
+
+def tell(item: int) -> int:
+    print("item", item)
+    logging.getLogger("shop").warning("item %s is odd", item)
+    return item
+
+
+@task
+def count() -> int:
+    return 7
+
+
+@task
+def ship(count: int) -> int:
+    if not Path("mended").exists():
+        raise ConnectionError("no route")
+    return count
+
+
+half = Flow("half", count >> ship)
+"""
+TOLD = """\
+version: 1
+name: told
+tasks: {tell: {callable: "shop:tell"}}
+flow:
+  defaults: {items: [1, 2, 3, 4, 5, 6, 7]}
+  graph: |
+    each: foreach(over=items, item=item, concurrency=1) { tell }
+"""
 
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with cluster(tmp_path_factory.mktemp("remote")) as running:
+    folder = tmp_path_factory.mktemp("remote")
+    (folder / "shop.py").write_text(SHOP)
+    with cluster(folder, "--flows", "shop", "--allow-modules", "shop") as running:
         for flow in ("sums", "broken", "broken"):
             running.run("submit", flow, "--watch")
         wait_until(lambda: _told(running) == 3, "the index tells of the end of all runs")
@@ -59,6 +97,8 @@ def here(up: Cluster, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
         "trace show @last --format waterfall", "lens trace @last", "lens spans @last", "lens list",
         "trace search¦{ status = error } | select(status)¦--json", "trace search¦{ }",
         "trace search --timeout-only",
+        "trace list --lineage @last", "trace list --lineage @last-failed --json",
+        "trace diff @last-failed @last", "trace diff @last @last-failed --json",
         "trace metrics¦{ } | rate() by (name)¦--instant¦--since¦2020-01-01¦--until¦2099-01-01",
         "trace summary --failed", "trace export @last",
         "failures status", "failures status --flow broken --json", "failures list --json",
@@ -115,6 +155,94 @@ def test_a_group_is_resolved_and_opened_again_on_the_server(up: Cluster) -> None
     assert "cannot be merged" in merged.stderr
     local = ("failures", "groups", "resolve", fingerprint, "--db", ".tailrace/index.db")
     assert "--server" in up.run(*local).stderr
+
+
+def words_of(said: str) -> list[str]:
+    """Return what lines begin with: all but times and ids."""
+    lines = said.splitlines()
+    return [re.split(r"  +", line)[0] for line in lines if not line.startswith("run ")]
+
+
+def test_what_tasks_say_and_how_loops_go_on_is_shown_as_of_a_run_here(up: Cluster) -> None:
+    (up.folder / "told.yaml").write_text(TOLD)
+    here = up.run("run", "told.yaml", "--tracer", "none", "--no-diary")
+    for command in (("run", "told.yaml", "--remote"), ("submit", "told.yaml", "--watch")):
+        there = up.run(*command)
+        assert (
+            (there.returncode, there.stdout) == (here.returncode, here.stdout) == (0, here.stdout)
+        )
+        assert words_of(there.stderr) == words_of(here.stderr)
+    assert "item 7" in here.stderr
+    assert "foreach · 7 iterations" in there.stderr
+
+
+def test_a_flow_that_a_worker_cannot_use_is_told_as_one_that_is_wrong_here(up: Cluster) -> None:
+    text = TOLD.replace("{tell:", "{zz: {callable: 'shop:none'}, tell:").replace("p:tell", "p:no")
+    (up.folder / "wrong.yaml").write_text(text)
+    here = up.run("run", "wrong.yaml")
+    there = up.run("run", "wrong.yaml", "--remote")
+    assert there.returncode == here.returncode == 2
+    assert there.stderr == here.stderr
+    assert "--> wrong.yaml:3:" in there.stderr
+    (up.folder / "foreign.yaml").write_text(TOLD.replace("shop:tell", "json:dumps"))
+    foreign = up.run("submit", "foreign.yaml", "--watch")
+    assert foreign.returncode == 2
+    assert "--allow-modules json" in foreign.stderr
+    assert up.run("run", "nobody-has-it", "--remote").returncode == 2
+
+
+def test_a_run_of_the_server_is_gone_on_with(up: Cluster, here: Here) -> None:
+    at = ("--server", up.url)
+    failed = json.loads(up.run("run", "half", "--remote", "--json").stdout)["run_id"]
+    code, _, told = here("resume", failed, "--set", "ship.count=1", *at)
+    assert code == 2
+    assert "--set" in told
+    wait_until(lambda: here("trace", "show", failed, *at)[0] == 0, "the index has the run")
+    (up.folder / "mended").touch()
+    code, said, told = here("resume", failed[:20], *at)
+    assert (code, said) == (0, "7\n"), told
+    assert f"reused from run {failed}" in told
+    assert "✔ ship" in told
+    done = told.split("run ")[-1].split()[0]
+    wait_until(lambda: here("trace", "show", done, *at)[0] == 0, "the index has the new run")
+    code, _, told = here("resume", failed, *at)
+    assert (code, told) == (0, f"run {done} has finished everything; name nodes with --from\n")
+    code, said, _ = here("resume", failed, "--from", "count", "--json", *at)
+    assert (code, json.loads(said)["output"]) == (0, 7)
+    letters = json.loads(
+        here("dlq", "list", "--flow", "half", "--state", "resolved", "--json", *at)[1]
+    )
+    assert len(letters) == 1
+    (up.folder / "mended").unlink()
+
+
+def test_letters_of_the_server_are_redriven_by_a_filter(up: Cluster, here: Here) -> None:
+    at = ("--flow", "half", "--server", up.url)
+    for _ in range(2):
+        assert up.run("submit", "half", "--watch").returncode == 1
+
+    def waiting() -> int:
+        return len(json.loads(here("dlq", "list", "--json", *at)[1]))
+
+    wait_until(lambda: waiting() == 2, "the index has both letters")
+    code, said, _ = here("dlq", "redrive", "--dry-run", *at)
+    assert code == 0
+    assert "would redrive 2 letters (half/ship 2)" in said
+    assert "  reuse    count   2 stored results" in said
+    assert waiting() == 2
+    code, said, _ = here("dlq", "redrive", "--limit", "1", "--json", *at)
+    assert (code, json.loads(said)["counts"]["failed"]) == (1, 1)
+    (up.folder / "mended").touch()
+    code, said, told = here("dlq", "redrive", "--canary", "1", *at)
+    assert code == 0, told
+    assert "2 claimed, 2 resolved" in said
+    assert told.count("✔ DL-") == 2
+    code, _, told = here("dlq", "redrive", *at)
+    assert code == 3
+    assert "TR349" in told
+    code, said, _ = here("dlq", "redrive", "--flow", "broken", "--dry-run", "--server", up.url)
+    assert "permanent" in said
+    (up.folder / "mended").unlink()
 
 
 def test_a_flow_from_standard_input_has_the_name_that_it_says(up: Cluster) -> None:

@@ -19,6 +19,22 @@ from local_cluster import Cluster, cluster, is_alive, tree_of, wait_for_end
 from waiting import wait_until
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "distributed"
+GIVER = """
+from tailrace import Flow, task
+
+VALUES = {
+    "zero": 0, "no": False, "nothing": None, "long": 2**80, "large": ["x" * 1000] * 1000,
+    "nested": {"a": [1, None, {"b": 2.5}]}, "set": {1, 2}, "odd": object(),
+}
+
+
+@task
+def give(what: str):
+    return VALUES[what]
+
+
+flow = Flow("give", give)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +42,8 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One for the tests that leave it as it is."""
     folder = tmp_path_factory.mktemp("up")
     shutil.copytree(EXAMPLE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__*"))
-    with cluster(folder, "--flows", "orders") as running:
+    (folder / "giver.py").write_text(GIVER)
+    with cluster(folder, "--flows", "orders", "--flows", "giver:flow") as running:
         yield running
 
 
@@ -101,34 +118,13 @@ def test_run_remote_gives_what_a_local_run_gives(up: Cluster) -> None:
     assert keys <= set(json.loads(done.stdout))
 
 
-GIVER = """
-from tailrace import Flow, task
-
-VALUES = {
-    "zero": 0, "no": False, "nothing": None, "long": 2**80, "large": ["x" * 1000] * 1000,
-    "nested": {"a": [1, None, {"b": 2.5}]}, "set": {1, 2}, "odd": object(),
-}
-
-
-@task
-def give(what: str):
-    return VALUES[what]
-
-
-flow = Flow("give", give)
-"""
-
-
-def test_what_a_flow_returns_there_is_what_it_returns_here(tmp_path: Path) -> None:
-    (tmp_path / "giver.py").write_text(GIVER)
-    kinds = ("zero", "no", "nothing", "long", "large", "nested", "set", "odd")
-    with cluster(tmp_path, "--flows", "giver:flow") as running:
-        for kind in kinds:
-            what = f"what={kind}"
-            here = running.run("run", "giver.py", "-p", what, "--tracer", "none", "--no-diary")
-            there = running.run("submit", "give", "-p", what, "--watch")
-            assert there.returncode == here.returncode == 0, there.stderr
-            assert there.stdout == here.stdout, kind
+@pytest.mark.parametrize("kind", ["zero", "no", "nothing", "long", "large", "nested", "set", "odd"])
+def test_what_a_flow_returns_there_is_what_it_returns_here(up: Cluster, kind: str) -> None:
+    what = f"what={kind}"
+    here = up.run("run", "giver.py", "-p", what, "--tracer", "none", "--no-diary")
+    there = up.run("submit", "give", "-p", what, "--watch")
+    assert there.returncode == here.returncode == 0, there.stderr
+    assert there.stdout == here.stdout
 
 
 def test_all_mistakes_of_a_file_that_is_sent_are_shown_in_their_places(up: Cluster) -> None:
@@ -222,10 +218,12 @@ def test_dead_letters_of_the_server_are_shown_and_redriven(up: Cluster) -> None:
     assert letter in [one["dl_id"] for one in json.loads(listed.stdout)]
     one = up.run("dlq", "show", letter, "--server", up.url)
     assert letter in one.stdout
-    assert f"tailrace dlq redrive {letter} --server {up.url}\n" in one.stderr
-    done = up.run("dlq", "redrive", letter, "--server", up.url, "--format", "json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)[0]["letter"] == letter
+    assert f"tailrace dlq redrive {letter} --dry-run --server {up.url}\n" in one.stderr
+    redrive = ("dlq", "redrive", letter, "--server", up.url, "--format", "json")
+    left = up.run(*redrive)  # its failure is permanent
+    assert (left.returncode, json.loads(left.stdout)["counts"]["refused"]) == (1, 1)
+    done = up.run(*redrive, "--force")
+    assert (done.returncode, json.loads(done.stdout)["counts"]["failed"]) == (1, 1), done.stderr
 
 
 def test_keys_are_made_listed_and_revoked(up: Cluster) -> None:

@@ -269,7 +269,7 @@ def test_a_worker_that_is_stopped_ends_its_runs_and_says_goodbye(site: Cluster) 
     wait_until(lambda: "stops:" in site.said("w1"), "the worker has heard it")
     later = site.queue.submit("single")
     (site.folder / "go").touch()
-    assert worker.wait(20) == 0
+    assert worker.wait(60) == 0
     assert site.queue.ended(run_id).status == "COMPLETED"
     assert site.queue.state(later) is None
     record = site.queue.workers()["w1"]
@@ -284,7 +284,7 @@ def test_what_does_not_end_in_time_is_handed_back_and_continued_without_a_crash(
     wait_until(lambda: site.lines("begun"), "the task has begun")
     site.start("w2")
     first.send_signal(signal.SIGTERM)
-    assert first.wait(20) == 0
+    assert first.wait(60) == 0
     wait_until(lambda: len(site.lines("begun")) == 2, "the task has begun elsewhere")
     (site.folder / "go").touch()
     state = site.queue.ended(run_id)
@@ -300,7 +300,7 @@ def test_the_second_signal_ends_the_process_at_once(site: Cluster) -> None:
     worker.send_signal(signal.SIGINT)
     wait_until(lambda: "stops:" in site.said("w1"), "the worker has heard it")
     worker.send_signal(signal.SIGINT)
-    assert worker.wait(20) == 130
+    assert worker.wait(60) == 130
 
 
 def test_a_worker_waits_for_its_server_and_says_so_once(
@@ -323,7 +323,7 @@ def test_a_worker_waits_for_its_server_and_says_so_once(
         assert log.read_text().count("no NATS server answers") == 1
     finally:
         os.kill(worker.pid, signal.SIGTERM)
-        assert worker.wait(20) == 0
+        assert worker.wait(60) == 0
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -142,6 +143,27 @@ def test_from_the_node_that_is_named_all_runs_again(site: Cluster) -> None:
     assert "no node 'no' (known: check, load, save)" in (ended.error or "")
 
 
+def test_what_other_code_has_finished_is_not_gone_on_with_and_the_letter_says_so(
+    tmp_path: Path, nats_server: NatsServer, nats_prefix: str
+) -> None:
+    with cluster(tmp_path, nats_server.url, nats_prefix, FLOWS) as own:
+        own.start("older")
+        state = failed(own, "mismatch")
+        own.stop()
+        newer = FLOWS.replace("return len(rows) or 3", "return len(rows) or 1_000")
+        (tmp_path / "flows.py").write_text(newer)
+        own.start("newer")
+        before = {"resumed_from": state.job.run_id, "lineage": state.job.run_id}
+        ended = own.queue.ended(own.queue.submit("steps", params=state.job.params, **before))
+        assert ended.status == "FAILED"
+        assert "load (changed)" in (ended.error or "")
+        get = partial(own.queue.letters_of.get, ended.letter)
+        wait_until(lambda: own.queue.call(get), "there is a letter")
+        found = own.queue.call(get)
+        assert found is not None
+        assert found[0].reason == letter_in(found[0]).reason == "version_mismatch"
+
+
 def test_a_run_that_is_not_there_is_nothing_to_go_on_with(site: Cluster) -> None:
     run_id = site.queue.submit("steps", params={"key": "gone"}, resumed_from="0" * 32)
     ended = site.queue.ended(run_id)
@@ -204,7 +226,7 @@ def test_a_redrive_whose_worker_dies_goes_on_with_another_and_settles_its_letter
     if sum(one.poll() is None for one in site.workers) < 2:
         site.start("w3")
     victim.kill()
-    victim.wait(20)
+    victim.wait(60)
     for mark in ("fixed", "go"):
         (site.folder / f"killed.{mark}").touch()
     ended = site.queue.ended(run_id)

@@ -9,15 +9,15 @@ import msgspec
 from tailrace.cli.filters import is_empty
 from tailrace.cli.letters import find_letters
 from tailrace.cli.refusal import Refusal
+from tailrace.cli.stores import Letters
 from tailrace.model.failure import FailureFilter
 from tailrace.model.letter import LetterState
-from tailrace.ports import DeadLetters
 
 NONE_NAMED = "TR341"
 
 
 def choose(
-    letters: DeadLetters,
+    letters: Letters,
     subjects: Sequence[str],
     wanted: FailureFilter,
     *,

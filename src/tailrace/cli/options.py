@@ -99,9 +99,7 @@ def store_flags(db: Store) -> str:
 def steps_for(db: Store, *steps: str) -> str:
     """Return commands to type next, each with the options that name the same store."""
     flags = store_flags(db)
-    is_here = db is None or isinstance(db, Path)
-    shown = (one if is_here else one.removesuffix(" --dry-run") for one in steps)
-    return " · ".join(f"{step}{flags}" for step in shown)
+    return " · ".join(f"{step}{flags}" for step in steps)
 
 
 def budget_option(function: F) -> F:

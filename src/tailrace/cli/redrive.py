@@ -17,7 +17,7 @@ from tailrace.cli.group import command
 from tailrace.cli.letter_choice import choose
 from tailrace.cli.letters import STATES
 from tailrace.cli.listing import DATA, FORMATS, counted, say, show_one
-from tailrace.cli.options import Store, format_option, store_option
+from tailrace.cli.options import Store, format_option, steps_for, store_option
 from tailrace.cli.redrive_text import (
     batch_code,
     batch_lines,
@@ -32,8 +32,7 @@ from tailrace.model.failure import FailureFilter
 from tailrace.model.letter import DeadLetter, RedriveBatch
 
 if TYPE_CHECKING:
-    from tailrace.cli.remote import Server
-    from tailrace.runtime.redrive import RerunOutcome
+    from tailrace.runtime.redrive import RedrivePlan, RerunOutcome
 
 _MODES = ("resume", "node", "new-run")
 _STOPPING = b"\nfinishing what is in hand; Ctrl-C again stops it at once\n"
@@ -65,7 +64,7 @@ _STOPPING = b"\nfinishing what is in hand; Ctrl-C again stops it at once\n"
     default=1.0,
     help="Stop when a larger share (0.2) of at least ten has failed.",
 )
-@click.option("--parallel", type=click.IntRange(1, 64), default=1, help="Letters at once.")
+@click.option("--parallel", type=click.IntRange(1, 64), help="Letters at once; 1, of a server 16.")
 @click.option(
     "--patch",
     "--edit-input",
@@ -103,55 +102,49 @@ def redrive_letters(
       tailrace dlq redrive DL-01KAHV6X3Q8Z --patch '{"params": {"timeout": 5}}'
       tailrace dlq redrive --class network --since 24h
     """  # noqa: D301 - \b is click's mark for lines to keep
-    if not isinstance(db, Path | None):
-        return _redrive_at(
-            db, subjects, wanted, order | {"all": everything, "dry_run": dry_run}, output
-        )
-    chosen = choose(dead_letters(db), subjects, wanted, everything=everything)
     order["patch"] = _mapping(order["patch"], "--patch")
     order["policy"] = _mapping(order["policy"], "--set-policy")
+    watch = None if output in DATA else tell_outcome
+    if not isinstance(db, Path | None):
+        from tailrace.cli.remote_letters import plan_at, redrive_at  # noqa: PLC0415 - only with --server
+
+        if dry_run:
+            return _show_plan(plan_at(db, subjects, wanted, order, everything=everything), output)
+        return tell_batch(
+            redrive_at(db, subjects, wanted, order, everything=everything, watch=watch), output, db
+        )
+    order["parallel"] = order["parallel"] or 1
+    chosen = choose(dead_letters(db), subjects, wanted, everything=everything)
     if dry_run:
-        return _show_plan(existing_database(db), chosen, order, output)
+        return _show_plan(_plan(existing_database(db), chosen, order), output)
     from tailrace.runtime.redrive import start_batch  # noqa: PLC0415 - the engine, when it runs
 
     batch = start_batch(
         existing_database(db),
         wanted=chosen,
         source="cli",
-        watch=None if output in DATA else tell_outcome,
+        watch=watch,
         on_stop=tell_stop,
         **order,
     )
     return tell_batch(batch, output)
 
 
-def _redrive_at(
-    server: Server,
-    subjects: tuple[str, ...],
-    wanted: FailureFilter,
-    order: dict[str, Any],
-    output: str,
-) -> int:
-    from tailrace.cli.remote_letters import redrive_at  # noqa: PLC0415 - only with --server
-
-    if wanted != FailureFilter():
-        raise click.UsageError("with --server letters are redriven by their ids")
-    usual = {"actor": order["actor"], "parallel": 1, "stop_ratio": 1.0}
-    asked = {name: value for name, value in order.items() if usual.get(name) != value}
-    return redrive_at(server, subjects, asked, output)
-
-
 def _mapping(source: str | None, option: str) -> dict[str, Any] | None:
     return None if source is None else read_mapping(source, option=option)
 
 
-def _show_plan(db: Path, chosen: FailureFilter, order: dict[str, Any], output: str) -> int:
+def _plan(db: Path, chosen: FailureFilter, order: dict[str, Any]) -> RedrivePlan:
     from tailrace.runtime.redrive import nothing_matches, plan  # noqa: PLC0415 - flows are loaded for it
 
     names = ("mode", "patch", "policy", "force", "limit")
     planned = plan(db, wanted=chosen, **{name: order[name] for name in names})
     if not planned.items:
         raise nothing_matches()
+    return planned
+
+
+def _show_plan(planned: RedrivePlan, output: str) -> int:
     terminal = current_session().out
     show_one(
         output,
@@ -181,14 +174,13 @@ def tell_stop() -> None:
         os.write(sys.stderr.fileno(), _STOPPING)
 
 
-def tell_batch(batch: RedriveBatch, output: str) -> int:
+def tell_batch(batch: RedriveBatch, output: str, db: Store = None) -> int:
     """Write how a batch ended and return the exit code."""
     code = finish(batch_code(batch))
     show_one(output, data=lambda: batch_to_dict(batch), text=lambda: batch_lines(batch))
     failed = batch.counts.get("failed", 0)
     if failed and output not in DATA:
-        say(
-            f"{counted(failed, 'letter')} did not succeed"
-            f" · tailrace failures batches show {batch.batch_id}"
-        )
+        is_here = db is None or isinstance(db, Path)
+        step = f"failures batches show {batch.batch_id}" if is_here else "dlq list --each"
+        say(f"{counted(failed, 'letter')} did not succeed · {steps_for(db, f'tailrace {step}')}")
     return code

@@ -15,6 +15,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 LAST, LAST_FAILED = "@last", "@last-failed"
 _READING = 2.0
 """Seconds for which a command that only looks asks again."""
+_UNHEARD = 4.0
+"""Seconds for which a server is asked that refuses connections: it may be starting again."""
 
 
 class Server(Struct, frozen=True, kw_only=True):
@@ -53,7 +55,7 @@ def open_client(server: Server, *, retry_for: float = _READING) -> Client:
     _without_httpx_command()
     from tailrace.client.sync import Client  # noqa: PLC0415 - likewise
 
-    return Client(server.address, context=server.context, retry_for=retry_for)
+    return Client(server.address, context=server.context, retry_for=retry_for, unheard=_UNHEARD)
 
 
 def _without_httpx_command() -> None:

@@ -13,7 +13,8 @@ from tailrace.cli.session import current_session, finish
 from tailrace.cli.terminal import Terminal
 from tailrace.cli.trace_rows import Mark
 from tailrace.cli.width import clean
-from tailrace.errors import NotFound, TailraceError
+from tailrace.client.refusals import findings_of
+from tailrace.errors import DefinitionError, NotFound, TailraceError
 from tailrace.model.report import RuntimeExecutionReport
 
 if TYPE_CHECKING:
@@ -109,7 +110,17 @@ def exit_code(run: Run) -> int:
 
 
 def present(run: Run, client: Client, *, as_json: bool = False, quiet: bool = False) -> int:
-    """Show how a run ended, as ``tailrace run`` does, and return the exit code."""
+    """Show how a run ended, as ``tailrace run`` does, and return the exit code.
+
+    Raises:
+        DefinitionError: the run could not begin; ``findings`` say all that is wrong.
+    """
+    if run.findings:
+        raise DefinitionError(
+            run.error or f"run {run.run_id} could not begin",
+            details={"run_id": run.run_id, "dead_letter": run.letter},
+            findings=findings_of(run.findings),
+        )
     code = finish(exit_code(run))
     session = current_session()
     report = None if run.ok else report_of(run, client)
@@ -195,7 +206,7 @@ def _failure(run: Run, client: Client) -> dict[str, Any]:
 
 
 def _next_steps(run: Run, server: str) -> list[str]:
-    steps = [f"tailrace runs show {run.run_id}"]
+    steps = [f"tailrace runs show {run.run_id}", f"tailrace resume {run.run_id} --server {server}"]
     if run.letter:
         steps.append(f"tailrace dlq redrive {run.letter} --server {server}")
     return steps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,10 +13,10 @@ import click
 from tailrace.cli.arguments import read_mapping
 from tailrace.cli.json_text import pretty
 from tailrace.cli.remote import Server, open_client
-from tailrace.cli.remote_lines import RemoteLines, present, report_of
-from tailrace.cli.remote_tree import RemoteTree, view_of
+from tailrace.cli.remote_lines import present, report_of
+from tailrace.cli.remote_view import RemoteView
 from tailrace.cli.session import current_session, finish
-from tailrace.cli.submitting import INTERRUPTED, TIMED_OUT, Order, follow, submit
+from tailrace.cli.submitting import INTERRUPTED, TIMED_OUT, Order, follow, placing, submit
 
 if TYPE_CHECKING:
     from tailrace.cli.run import Wishes
@@ -46,14 +47,24 @@ def run_remote(context: Mapping[str, Any], wishes: Wishes) -> int:
     )
     with open_client(Server(address=wishes.server or ""), retry_for=_PATIENCE) as client:
         run_id = submit(client, order).run_id
-        run, code = _to_its_end(client, run_id, wishes)
-        if run is None:
-            said = f"run {run_id} was told to stop, and has not ended yet"
-            current_session().err.lines([said])
-            return finish(code)
-        _write_files(run, client, wishes)
-        ended = present(run, client, as_json=wishes.as_json, quiet=wishes.quiet)
-        return finish(code or ended)
+        with placing(wishes.target):
+            return to_its_end(client, run_id, wishes)
+
+
+def to_its_end(client: Client, run_id: str, wishes: Wishes) -> int:
+    """Show a run as it goes, write the files that are asked for, and return the exit code.
+
+    Raises:
+        DefinitionError: it could not begin; ``findings`` say all that is wrong.
+    """
+    run, code = _followed(client, run_id, wishes)
+    if run is None:
+        said = f"run {run_id} was told to stop, and has not ended yet"
+        current_session().err.lines([said])
+        return finish(code)
+    _write_files(run, client, wishes)
+    ended = present(run, client, as_json=wishes.as_json, quiet=wishes.quiet)
+    return finish(code or ended)
 
 
 def _demand_nothing_local(context: Mapping[str, Any], wishes: Wishes) -> None:
@@ -74,23 +85,21 @@ def _demand_nothing_local(context: Mapping[str, Any], wishes: Wishes) -> None:
         raise click.UsageError(f"{given[0]} is for runs on this machine, not with --remote")
 
 
-def _to_its_end(client: Client, run_id: str, wishes: Wishes) -> tuple[Run | None, int]:
+def _followed(client: Client, run_id: str, wishes: Wishes) -> tuple[Run | None, int]:
     """Return the run, and 124 or 130 when it did not end by itself."""
-    view = None if wishes.quiet or wishes.as_json else _view(wishes)
-    try:
-        run = follow(client, run_id, view=view, timeout=wishes.timeout)
-        reason, code = "the time given with --timeout is over", TIMED_OUT
-    except KeyboardInterrupt:
-        run, reason, code = None, "interrupted (Ctrl-C)", INTERRUPTED
-    if run is not None:
-        return run, 0
-    client.cancel(run_id, reason=reason)
-    return follow(client, run_id, view=view and _view(wishes), timeout=_ENDING), code
-
-
-def _view(wishes: Wishes) -> RemoteLines | RemoteTree:
-    terminal = current_session().err
-    return view_of(terminal) if wishes.watch else RemoteLines(terminal)
+    view = None
+    if not wishes.quiet and not wishes.as_json:
+        view = RemoteView(current_session().err, client, tree=wishes.watch)
+    with nullcontext() if view is None else closing(view):
+        try:
+            run = follow(client, run_id, view=view, timeout=wishes.timeout)
+            reason, code = "the time given with --timeout is over", TIMED_OUT
+        except KeyboardInterrupt:
+            run, reason, code = None, "interrupted (Ctrl-C)", INTERRUPTED
+        if run is not None:
+            return run, 0
+        client.cancel(run_id, reason=reason)
+        return follow(client, run_id, view=view, timeout=_ENDING), code
 
 
 def _write_files(run: Run, client: Client, wishes: Wishes) -> None:

@@ -11,6 +11,7 @@ from tailrace.cli.arguments import parse_changes, parse_params
 from tailrace.cli.database import open_local
 from tailrace.cli.group import command
 from tailrace.cli.load_flow import load_flow
+from tailrace.cli.options import store_meant
 from tailrace.cli.read_policy import read_policy
 from tailrace.cli.run import Wishes, run_and_present
 from tailrace.cli.run_options import on_change, resume_options, run_options
@@ -29,6 +30,8 @@ _NEWEST = 500
 )
 @run_options
 @resume_options
+@click.option("--server", metavar="URL", help="A run of this server, rather than one of here.")
+@click.option("--context", "named", metavar="NAME", help="Of the server of this saved context.")
 @click.option("--last", is_flag=True, help="The newest run that did not complete (the default).")
 @click.option("--all-interrupted", is_flag=True, help="Every run whose process died, oldest first.")
 def resume_run(**given: Any) -> int:
@@ -41,6 +44,7 @@ def resume_run(**given: Any) -> int:
       tailrace resume 019aa0c4 --from load  that run, from its node load on
       tailrace resume --set load.rows=3     load again with other rows, and what needs it
       tailrace resume --all-interrupted     after a power cut
+      tailrace resume --server URL          the same, of a server; its workers run it
     """  # noqa: D301 - \b is click's mark for lines to keep
     run_id, last, every = given.pop("run_id"), given.pop("last"), given.pop("all_interrupted")
     if sum((run_id is not None, last, every)) > 1:
@@ -48,6 +52,13 @@ def resume_run(**given: Any) -> int:
     change = on_change(force=given.pop("force"), rerun=given.pop("rerun_changed"))
     changes = parse_changes(given.pop("settings"))
     given |= {"on_change": change, "changes": changes, "context": None, "dry_run": False}
+    store = store_meant(given["db"], given.pop("server"), given.pop("named"))
+    if not isinstance(store, Path | None):
+        from tailrace.cli.remote_resume import resume_at  # noqa: PLC0415 - only with --server
+
+        if every:
+            raise click.UsageError("--all-interrupted is for runs here: a server's workers go on")
+        return resume_at(store, run_id, Wishes(**given, settings=(), target="", resume=run_id))
     if every:
         return _resume_all(_interrupted(given["db"]), given)
     return _resume(run_id or _unfinished(given["db"]), given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -230,14 +231,17 @@ def watch_run(output: str, server: Server, run: str, timeout: float | None) -> i
 def watch_to_end(client: Client, run_id: str, *, output: str, timeout: float | None) -> int:
     """Show a run until it is over, and return its exit code; Ctrl-C leaves it alone."""
     from tailrace.cli.remote_lines import present  # noqa: PLC0415 - help needs none
-    from tailrace.cli.remote_tree import view_of  # noqa: PLC0415 - likewise
+    from tailrace.cli.remote_view import RemoteView  # noqa: PLC0415 - likewise
     from tailrace.cli.submitting import TIMED_OUT, follow  # noqa: PLC0415 - likewise
 
     try:
         if output == "jsonl":
             return _stream(client, run_id, timeout)
-        view = None if output == "json" else view_of(current_session().err)
-        run = follow(client, run_id, view=view, timeout=timeout)
+        if output == "json":
+            run = follow(client, run_id, view=None, timeout=timeout)
+        else:
+            with closing(RemoteView(current_session().err, client)) as view:
+                run = follow(client, run_id, view=view, timeout=timeout)
     except KeyboardInterrupt:
         cancel = f"tailrace runs cancel {run_id}"
         raise KeyboardInterrupt(f"the run goes on; {cancel} ends it") from None

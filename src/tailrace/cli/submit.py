@@ -45,7 +45,7 @@ def submit_flow(output: str, server: Server, **given: Any) -> int:
       tailrace submit flow.yaml --watch
       tailrace submit nightly --idempotency-key 2026-11-21
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from tailrace.cli.submitting import Order, submit  # noqa: PLC0415 - help needs none of it
+    from tailrace.cli.submitting import Order, placing, submit  # noqa: PLC0415 - help needs none of it
 
     watches, timeout = given.pop("watch"), given.pop("timeout")
     param, params, policy = given.pop("param"), given.pop("params"), given.pop("policy")
@@ -64,7 +64,8 @@ def submit_flow(output: str, server: Server, **given: Any) -> int:
         if watches:
             from tailrace.cli.runs import watch_to_end  # noqa: PLC0415 - only on request
 
-            return watch_to_end(client, submitted.run_id, output=output, timeout=timeout)
+            with placing(order.target):
+                return watch_to_end(client, submitted.run_id, output=output, timeout=timeout)
     _show(submitted, output)
     return 0
 

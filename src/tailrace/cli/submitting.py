@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,7 @@ from tailrace.cli.width import clean
 from tailrace.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from tailrace.cli.remote_lines import RemoteLines
-    from tailrace.cli.remote_tree import RemoteTree
+    from tailrace.cli.remote_view import RemoteView
     from tailrace.client import Run, Submitted
     from tailrace.client.sync import Client
     from tailrace.model import Finding
@@ -86,11 +86,8 @@ def submit(client: Client, order: Order) -> Submitted:
         _demand_no_more(order)
         text = _read(Path(order.target))
         name = order.flow or _name_in(text, Path(order.target))
-        try:
+        with placing(order.target, text):
             submitted = client.submit_yaml(text, name, order.params, **options)
-        except DefinitionError as error:
-            error.findings = tuple(_placed(error.findings, text, order.target))
-            raise
     else:
         if order.tags:
             options["tags"] = order.tags
@@ -101,6 +98,25 @@ def submit(client: Client, order: Order) -> Submitted:
         submitted = client.submit(order.flow or order.target, order.params, **options)
     _warn(submitted)
     return submitted
+
+
+@contextmanager
+def placing(target: str, text: bytes | None = None) -> Iterator[None]:
+    """Name the file, and its lines, in what a server or its worker finds wrong with it.
+
+    Args:
+        target: what was submitted.
+        text: of the file; None: it is read where it is needed.
+    """
+    try:
+        yield
+    except DefinitionError as error:
+        if text is None and target != STDIN and is_workflow(target):
+            with suppress(OSError):
+                text = Path(target).read_bytes()
+        if text is not None:
+            error.findings = tuple(_placed(error.findings, text, target))
+        raise
 
 
 def _placed(findings: Iterable[Finding], text: bytes, target: str) -> Iterator[Finding]:
@@ -185,18 +201,14 @@ def follow(
     client: Client,
     run_id: str,
     *,
-    view: RemoteLines | RemoteTree | None,
+    view: RemoteView | None,
     timeout: float | None = None,
 ) -> Run | None:
     """Show a run until it is over, and return it with its records; None: the time is over."""
-    try:
-        for event in client.watch(run_id, records=True, timeout=timeout):
-            if view is not None:
-                view.show(event.run)
-            if event.run.is_terminal:
-                kept_apart = event.run.output_kept_apart
-                return client.get(run_id, records=True) if kept_apart else event.run
-    finally:
+    for event in client.watch(run_id, records=True, timeout=timeout):
         if view is not None:
-            view.close()
+            view.show(event.run)
+        if event.run.is_terminal:
+            kept_apart = event.run.output_kept_apart
+            return client.get(run_id, records=True) if kept_apart else event.run
     return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
@@ -73,8 +72,6 @@ def list_runs(
 
         if wanted != Wanted() or traceql is not None:
             raise click.UsageError("--lineage shows a whole chain: give no other filter with it")
-        if not isinstance(db, Path | None):
-            raise click.UsageError("--lineage reads a database here: --db, not a server")
         return list_lineage(lineage, db, limit=limit, output=output)
     code = 0
     if traceql is None:

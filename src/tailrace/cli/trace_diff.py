@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from tailrace.cli.database import open_local
+from tailrace.cli.database import open_reader
 from tailrace.cli.diff_rows import render_comparison
 from tailrace.cli.group import command
-from tailrace.cli.options import db_option, format_option
+from tailrace.cli.options import Store, format_option, store_option
 from tailrace.cli.session import current_session
 from tailrace.errors import NotFound
 from tailrace.model.ids import RunId
@@ -20,7 +19,10 @@ from tailrace.tracing.account import Account, account, origins_of, trace_back
 from tailrace.tracing.compare import Aspect, compare
 
 if TYPE_CHECKING:
+    from tailrace.client.traces import RemoteTraces
     from tailrace.store import SqliteTraceReader
+
+    Reader = SqliteTraceReader | RemoteTraces
 
 
 @command()
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 )
 @click.option("--fail-if-different", is_flag=True, help="Exit with 1 when anything differs.")
 @click.option("--all", "everything", is_flag=True, help="Do not fold the iterations of loops.")
-@db_option
+@store_option
 @format_option("table", "json", "jsonl", "markdown")
 def diff(
     run_a: str,
@@ -44,7 +46,7 @@ def diff(
     ignored: tuple[str, ...],
     fail_if_different: bool,
     everything: bool,
-    db: Path | None,
+    db: Store,
     output: str,
 ) -> int:
     """Show what differs between two runs, node by node.
@@ -57,7 +59,7 @@ def diff(
       tailrace trace diff 019aa0c4 019aa0d1
       tailrace trace diff 019aa0c4 019aa0d1 --ignore duration --fail-if-different
     """  # noqa: D301 - \b is click's mark for lines to keep
-    with open_local(db) as reader:
+    with open_reader(db) as reader:
         first = reader.resolve(run_a)
         if run_b is None:
             before, after = _other(reader, first), first
@@ -71,12 +73,16 @@ def diff(
     return 1 if fail_if_different and not found.is_equal else 0
 
 
-def _account(reader: SqliteTraceReader, run_id: RunId) -> Account:
+def _account(reader: Reader, run_id: RunId) -> Account:
+    from tailrace.store import SqliteTraceReader  # noqa: PLC0415 - help needs no store
+
+    if not isinstance(reader, SqliteTraceReader):
+        return reader.account(run_id)
     run = reader.run(run_id)
     return account(run, reader.states(run_id), reader.fingerprints(run_id))
 
 
-def _trace_back(reader: SqliteTraceReader, accounts: list[Account]) -> None:
+def _trace_back(reader: Reader, accounts: list[Account]) -> None:
     """Find the inputs and outputs of reused nodes in the runs in which they ran."""
     known = {one.run.run_id: one for one in accounts}
     for own in accounts:
@@ -86,7 +92,7 @@ def _trace_back(reader: SqliteTraceReader, accounts: list[Account]) -> None:
                 trace_back(own, known.setdefault(origin.run.run_id, origin))
 
 
-def _other(reader: SqliteTraceReader, run_id: RunId) -> RunId:
+def _other(reader: Reader, run_id: RunId) -> RunId:
     """Return the run to compare a run with.
 
     Raises:

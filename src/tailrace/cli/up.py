@@ -152,6 +152,7 @@ def _run(folder: Any, wishes: Any, server: Any, output: str) -> int:
             nats, *others = planned
             supervisor.start(nats)
             _keep_to(wishes, server, voice)
+            _hand_over(wishes, server, voice)
             supervisor.start(*others)
             folder.announce(wishes.server)
             _show(supervisor, folder, wishes, server, output)
@@ -176,6 +177,16 @@ def _keep_to(wishes: Any, server: Any, voice: Any) -> None:
 
     if asyncio.run(keep_to(server, wishes.ack_wait)):
         voice.note(f"the ack wait of the runs in this folder is {wishes.ack_wait:g} s now")
+
+
+def _hand_over(wishes: Any, server: Any, voice: Any) -> None:
+    """Runs of workers that are gone need not wait until their time is over."""
+    import asyncio  # noqa: PLC0415 - once at a start
+
+    from tailrace.cli.supervising.registry import hand_over_left  # noqa: PLC0415 - likewise
+
+    if count := asyncio.run(hand_over_left(server, wishes.data_dir)):
+        voice.note(f"runs that were under way when this ended go on: {count}")
 
 
 def _show(supervisor: Any, folder: Any, wishes: Any, server: Any, output: str) -> None:

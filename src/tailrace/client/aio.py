@@ -33,6 +33,8 @@ class AsyncClient:
         context: name of a saved context, instead of ``server``.
         timeout: seconds that the server has for an answer.
         retry_for: seconds for which a request is sent again; 0: it is sent once.
+        unheard: the same for a server that refuses connections and has not answered this client
+            before; None: there is no difference.
 
     Raises:
         SettingsError: there is no such context, or the address is none.
@@ -46,12 +48,17 @@ class AsyncClient:
         context: str = "",
         timeout: float = 30.0,
         retry_for: float = 10.0,
+        unheard: float | None = None,
     ) -> None:
         self.target = find_target(server, context=context, api_key=api_key)
         self._connection = Connection(
-            target=self.target, timeout=timeout, patience=Patience(seconds=retry_for)
+            target=self.target,
+            timeout=timeout,
+            patience=Patience(seconds=retry_for),
+            unheard=unheard,
         )
         self._http = self._connection.made(httpx.AsyncClient)
+        self._is_heard = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -78,7 +85,7 @@ class AsyncClient:
             Conflict: somebody else was first.
             DefinitionError: the request is not valid; the message says what to change.
         """
-        tries = Tries(call.may_repeat, self._connection.patience)
+        tries = self._tries(may_repeat=call.may_repeat)
         while True:
             try:
                 return read(call, await self._send(call))
@@ -87,7 +94,7 @@ class AsyncClient:
 
     async def _send(self, call: Call[Any]) -> httpx.Response:
         try:
-            return await self._http.request(
+            answer = await self._http.request(
                 call.method,
                 call.path,
                 params=call.query,
@@ -96,6 +103,11 @@ class AsyncClient:
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._connection.trouble(error, call.asked) from error
+        self._is_heard = True
+        return answer
+
+    def _tries(self, *, may_repeat: bool = True) -> Tries:
+        return Tries(self._connection, may_repeat=may_repeat, is_heard=self._is_heard)
 
     async def submit(
         self, flow: str, params: Mapping[str, Any] | None = None, **options: Unpack[SubmitOptions]
@@ -163,7 +175,7 @@ class AsyncClient:
         """
         following = Following(run_id, records=records, last_event_id=last_event_id)
         clock, asked = Clock(timeout), f"GET {following.path}"
-        tries = Tries(True, self._connection.patience)  # noqa: FBT003 - one fact
+        tries = self._tries()
         while not following.is_over and clock.left > 0:
             try:
                 async with self._http.stream(
@@ -176,7 +188,8 @@ class AsyncClient:
                     if response.status_code != httpx.codes.OK:
                         raise refusal(response, await response.aread(), asked)
                     demand_stream(response, asked)
-                    tries = Tries(True, self._connection.patience)  # noqa: FBT003 - one fact
+                    self._is_heard = True
+                    tries = self._tries()
                     async for piece in response.aiter_bytes():
                         for event in following.feed(piece):
                             yield event

@@ -56,7 +56,7 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes, *, asked: str
                 code=code or "TR408",
                 hint=hint,
                 details=details,
-                findings=_findings(said.get("findings")),
+                findings=findings_of(said.get("findings")),
             )
         case _:
             return not_ours(asked, f"it answered {status}")
@@ -106,8 +106,8 @@ def _detail(detail: Any) -> str:
     return ""
 
 
-def _findings(said: Any) -> tuple[Finding, ...]:
-    """Return all that is wrong with a workflow that was sent."""
+def findings_of(said: Any) -> tuple[Finding, ...]:
+    """Return all that a server, or its worker, finds wrong with a workflow that was sent."""
     try:
         told = msgspec.convert(said or [], list[_Told])
     except msgspec.ValidationError:

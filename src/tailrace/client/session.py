@@ -42,6 +42,8 @@ class Connection(Struct, frozen=True, kw_only=True):
     timeout: float = 30.0
     """Seconds that the server has for an answer."""
     patience: Patience = Patience()
+    unheard: float | None = None
+    """Seconds for which a server is asked that nobody has heard of yet; None: as any other."""
     user_agent: str = "tailrace"
 
     def options(self) -> dict[str, Any]:
@@ -114,9 +116,11 @@ def _reason(error: Exception) -> str:
 class Tries:
     """The tries of one request: whether there is another one, and when."""
 
-    def __init__(self, call_may_repeat: bool, patience: Patience) -> None:  # noqa: FBT001 - one fact
-        self._may_repeat = call_may_repeat
-        self._patience = patience
+    def __init__(self, connection: Connection, *, may_repeat: bool, is_heard: bool) -> None:
+        """Begin; ``is_heard`` says whether the server has ever said anything."""
+        self._may_repeat = may_repeat
+        self._patience = connection.patience
+        self._unheard = None if is_heard else connection.unheard
         self._begun = time.monotonic()
         self._count = 0
 
@@ -128,8 +132,13 @@ class Tries:
         """
         self._count += 1
         elapsed = time.monotonic() - self._begun
+        patience = self._patience
+        if error.details.get("was_sent") is not False:
+            self._unheard = None
+        if self._unheard is not None:
+            patience = Patience(seconds=min(self._unheard, patience.seconds))
         may = self._may_repeat or error.details.get("was_sent") is False
-        delay = self._patience.delay(error, attempt=self._count, elapsed=elapsed, rng=_rng)
+        delay = patience.delay(error, attempt=self._count, elapsed=elapsed, rng=_rng)
         if not may or delay is None:
             raise error
         return delay

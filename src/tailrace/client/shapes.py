@@ -58,6 +58,8 @@ class Run(Struct, frozen=True, kw_only=True):
     """Bytes of a large output as JSON."""
     error: str | None = None
     failed_node: str = ""
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    """All that is wrong with the definition of a run that could not begin for that."""
     failure_id: str = ""
     letter: str = ""
     """Dead letter that the run has left."""

@@ -34,6 +34,8 @@ class Client:
         context: name of a saved context, instead of ``server``.
         timeout: seconds that the server has for an answer.
         retry_for: seconds for which a request is sent again; 0: it is sent once.
+        unheard: the same for a server that refuses connections and has not answered this client
+            before; None: there is no difference.
 
     Raises:
         SettingsError: there is no such context, or the address is none.
@@ -47,12 +49,17 @@ class Client:
         context: str = "",
         timeout: float = 30.0,
         retry_for: float = 10.0,
+        unheard: float | None = None,
     ) -> None:
         self.target = find_target(server, context=context, api_key=api_key)
         self._connection = Connection(
-            target=self.target, timeout=timeout, patience=Patience(seconds=retry_for)
+            target=self.target,
+            timeout=timeout,
+            patience=Patience(seconds=retry_for),
+            unheard=unheard,
         )
         self._http = self._connection.made(httpx.Client)
+        self._is_heard = False
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +86,7 @@ class Client:
             Conflict: somebody else was first.
             DefinitionError: the request is not valid; the message says what to change.
         """
-        tries = Tries(call.may_repeat, self._connection.patience)
+        tries = self._tries(may_repeat=call.may_repeat)
         while True:
             try:
                 return read(call, self._send(call))
@@ -88,7 +95,7 @@ class Client:
 
     def _send(self, call: Call[Any]) -> httpx.Response:
         try:
-            return self._http.request(
+            answer = self._http.request(
                 call.method,
                 call.path,
                 params=call.query,
@@ -97,6 +104,11 @@ class Client:
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._connection.trouble(error, call.asked) from error
+        self._is_heard = True
+        return answer
+
+    def _tries(self, *, may_repeat: bool = True) -> Tries:
+        return Tries(self._connection, may_repeat=may_repeat, is_heard=self._is_heard)
 
     def submit(
         self, flow: str, params: Mapping[str, Any] | None = None, **options: Unpack[SubmitOptions]
@@ -163,7 +175,7 @@ class Client:
         """
         following = Following(run_id, records=records, last_event_id=last_event_id)
         clock, asked = Clock(timeout), f"GET {following.path}"
-        tries = Tries(True, self._connection.patience)  # noqa: FBT003 - one fact
+        tries = self._tries()
         while not following.is_over and clock.left > 0:
             try:
                 with self._http.stream(
@@ -176,7 +188,8 @@ class Client:
                     if response.status_code != httpx.codes.OK:
                         raise refusal(response, response.read(), asked)
                     demand_stream(response, asked)
-                    tries = Tries(True, self._connection.patience)  # noqa: FBT003 - one fact
+                    self._is_heard = True
+                    tries = self._tries()
                     for piece in response.iter_bytes():
                         yield from following.feed(piece)
                         if following.is_over or clock.left <= 0:
@@ -199,7 +212,7 @@ class Client:
             NotAllowed: a key is missing, wrong, or has too low a role.
         """
         asked = f"GET {path}"
-        tries = Tries(True, self._connection.patience)  # noqa: FBT003 - one fact
+        tries = self._tries()
         while True:
             parser = EventParser()
             last = {"Last-Event-ID": last_event_id} if last_event_id else {}
@@ -214,7 +227,8 @@ class Client:
                     if response.status_code != httpx.codes.OK:
                         raise refusal(response, response.read(), asked)
                     demand_stream(response, asked)
-                    tries = Tries(True, self._connection.patience)  # noqa: FBT003 - one fact
+                    self._is_heard = True
+                    tries = self._tries()
                     for piece in response.iter_bytes():
                         for event in parser.feed(piece):
                             last_event_id = event.event_id or last_event_id

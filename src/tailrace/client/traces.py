@@ -13,6 +13,9 @@ from tailrace.client.calls import Call, Pairs
 from tailrace.model.ids import RunId, SpanId
 from tailrace.model.search import MetricsResult, SearchResult
 from tailrace.model.span import Folded, RunSummary, Span, Trace
+from tailrace.model.states import SpanStatus, SpanType
+from tailrace.tracing.account import Account, Tally, account
+from tailrace.tracing.state import Shape, SpanState
 
 if TYPE_CHECKING:
     from tailrace.client.sync import Client
@@ -35,6 +38,61 @@ class _Shown(Struct):
     spans: list[Span]
     folded: dict[SpanId, list[Folded]] = field(default_factory=dict)
     resumed_by: RunId | None = None
+
+
+class Link(RunSummary, kw_only=True):
+    """A run of a chain, and what its nodes did."""
+
+    nodes: Tally
+
+
+class Chain(Struct):
+    """Runs of a chain of resumes and redrives, oldest first."""
+
+    items: list[Link]
+    total: int
+    """Runs of the whole chain."""
+
+
+class _Shape(Struct):
+    type: SpanType
+    construct: str
+    task: str
+    attributes: dict[str, Any]
+
+
+class _State(Struct):
+    number: int
+    parent: int
+    shape: int
+    name: str
+    path: str
+    start: int
+    attributes: dict[str, Any]
+    end: int | None
+    status: SpanStatus
+    message: str
+
+    def state(self, shapes: list[Shape]) -> SpanState:
+        return SpanState(
+            self.number,
+            self.parent,
+            shapes[self.shape],
+            self.name,
+            self.path,
+            self.start,
+            self.attributes,
+            self.end,
+            self.status,
+            self.message,
+        )
+
+
+class _States(Struct):
+    run: RunSummary
+    fingerprints: dict[str, str]
+    shapes: list[_Shape]
+    spans: list[_State]
 
 
 class RemoteTraces:
@@ -139,6 +197,30 @@ class RemoteTraces:
             NotFound: there is no such run.
         """
         return self._client.send(_list(f"{_path(run_id)}/lineage", ())).items
+
+    def chain(self, run_id: str, *, limit: int) -> Chain:
+        """Return the newest runs of such a chain with what their nodes did, oldest first.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        query = pairs(nodes="true", limit=limit)
+        call: Call[Chain] = Call(
+            method="GET", path=f"{_path(run_id)}/lineage", shape=Chain, query=query
+        )
+        return self._client.send(call)
+
+    def account(self, run_id: str) -> Account:
+        """Return what a run did, as far as it is compared with another.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        call: Call[_States] = Call(method="GET", path=f"{_path(run_id)}/states", shape=_States)
+        found = self._client.send(call)
+        shapes = [Shape(one.type, one.construct, one.task, one.attributes) for one in found.shapes]
+        spans = (one.state(shapes) for one in found.spans)
+        return account(found.run, spans, found.fingerprints)
 
 
 class RemoteSearch:

@@ -68,6 +68,7 @@ class RunSnapshot(RunSummaryBody):
     output: Any = None
     output_kept_apart: bool | None = None
     output_bytes: int | None = None
+    findings: list[dict[str, Any]] | None = None
     start_time: float | None
     end_time: float | None
     workflow_yaml_sha256: str | None
@@ -144,6 +145,16 @@ class ResumeRun(BaseModel):
     start_from: list[str] = Field(
         default_factory=list, max_length=100, description="Nodes from which on all is done again."
     )
+    params: dict[str, Any] | None = Field(
+        default=None, description="Params that differ; what is reused stays as it is."
+    )
+    policy: dict[str, Any] | None = Field(
+        default=None, description="Overrides the policy of the flow."
+    )
+    on_change: Literal["refuse", "rerun", "keep"] = Field(
+        default="refuse",
+        description="What to do about finished nodes whose code or definition has changed.",
+    )
 
 
 class RedriveLetter(BaseModel):
@@ -152,6 +163,13 @@ class RedriveLetter(BaseModel):
     mode: Literal["resume", "node", "new-run"] = "resume"
     reason: str = Field(default="", max_length=1000)
     params: dict[str, Any] | None = None
+    policy: dict[str, Any] | None = Field(
+        default=None, description="Overrides the policy of the flow."
+    )
+    batch_id: str = Field(
+        default="", max_length=128, description="A letter is redriven once in a batch."
+    )
+    actor: str = Field(default="", max_length=200, description="Who, where no key says it.")
 
 
 class ChangeLetter(BaseModel):

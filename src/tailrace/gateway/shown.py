@@ -120,6 +120,7 @@ def _extras(run: KnownRun, state: RunState) -> dict[str, Any]:
         "letter": state.letter,
         "failed_node": state.failed_node,
         "failure_id": state.failure_id,
+        "findings": state.findings or None,
         "seen_before": state.seen_before,
         "crashes": state.crashes,
         "cancel_reason": (run.cancel.reason if run.cancel else "") or state.cancel_reason,

@@ -17,8 +17,11 @@ from tailrace.model.search import MetricsResult, SearchResult
 from tailrace.model.span import RunSummary, Trace
 from tailrace.store import SqliteDeadLetters, SqliteFailureLog, SqliteSearch, SqliteTraceReader
 from tailrace.store.follow import SpanFollower
+from tailrace.store.follow_one import OneRunFollower
 from tailrace.store.survey import Survey
 from tailrace.traceql.budget import Budget
+from tailrace.tracing.account import Tally, tally
+from tailrace.tracing.state import SpanState
 
 T = TypeVar("T")
 _TENANTS = 16
@@ -107,9 +110,28 @@ class StoredTraces:
             reader = self._reader(tenant)
             return reader.lineage(reader.resolve(run_id))
 
+    def tallies(self, runs: Iterable[RunSummary], *, tenant: str | None = None) -> list[Tally]:
+        """Return how many nodes of each run did what."""
+        with self._asking():
+            reader = self._reader(tenant)
+            return [tally(reader.states(run.run_id)) for run in runs]
+
+    def whole(
+        self, run_id: str, *, tenant: str | None = None
+    ) -> tuple[RunSummary, list[SpanState], dict[str, str]]:
+        """Return a run, its spans as the projection keeps them, and what each node's code did."""
+        with self._asking():
+            reader = self._reader(tenant)
+            run = reader.run(reader.resolve(run_id))
+            return run, [*reader.states(run.run_id)], reader.fingerprints(run.run_id)
+
     def follower(self, *, since_ns: int | None, tenant: str | None = None) -> SpanFollower:
         """Return what tells spans as they end; the caller closes it."""
         return SpanFollower(self._demand(), since_ns=since_ns, tenant=tenant)
+
+    def run_follower(self, run_id: str) -> OneRunFollower:
+        """Return what tells of one run as it goes on; the caller closes it."""
+        return OneRunFollower(self._demand(), run_id)
 
     def search(
         self,

@@ -11,6 +11,7 @@ from tailrace.flows.yaml_file import parse_yaml
 from tailrace.flows.yaml_text import Table, Tree, plain, read_yaml
 from tailrace.gateway.problems import Problem
 from tailrace.model import Finding, Severity
+from tailrace.model.finding import finding_to_dict
 
 _FILE = "flow.yaml"
 _CODE = "TR16"
@@ -70,19 +71,5 @@ def _refused(message: str, errors: list[Finding]) -> Problem:
         code=first.code if first else "TR103",
         message=message + (f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""),
         hint=first.hint if first else "Check it with `tailrace check flow.yaml`.",
-        more={"findings": [_shown(found) for found in errors[:_SHOWN]]},
+        more={"findings": [finding_to_dict(found) for found in errors[:_SHOWN]]},
     )
-
-
-def _shown(found: Finding) -> dict[str, Any]:
-    where = found.where
-    return {
-        "code": found.code,
-        "message": found.message,
-        "hint": found.hint,
-        "subject": found.subject,
-        "line": None if where is None else where.line,
-        "column": None if where is None else where.column,
-        "end_line": None if where is None else where.end_line,
-        "end_column": None if where is None else where.end_column,
-    }

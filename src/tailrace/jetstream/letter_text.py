@@ -23,12 +23,14 @@ _REASONS = {
     "poison": LetterReason.POISON,
     "worker_lost": LetterReason.WORKER_LOST,
     "max_deliver_exceeded": LetterReason.POISON,
+    "version_mismatch": LetterReason.VERSION_MISMATCH,
 }
 _CLASSES = {
     LetterReason.POISON: FailureClass.POISON,
     LetterReason.WORKER_LOST: FailureClass.WORKER_LOST,
     LetterReason.FLOW_NOT_FOUND: FailureClass.NOT_FOUND,
     LetterReason.UNDECODABLE: FailureClass.VALIDATION,
+    LetterReason.VERSION_MISMATCH: FailureClass.VALIDATION,
 }
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(DeadLetter).decode

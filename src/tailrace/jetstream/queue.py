@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections import deque
@@ -76,9 +77,12 @@ class JetStreamQueue:
         names = self._names
         if not (is_token(job.run_id) and is_token(job.tag) and job.priority in PRIORITIES):
             raise ValueError(f"no run to queue: {job.run_id!r}, {job.tag!r}, {job.priority!r}")
-        body = encode(job)
         delay = 0.0 if job.run_at is None else job.run_at - time.time()
-        if len(body) > LONGEST_JOB:
+        try:
+            body = encode(job)
+        except OverflowError:
+            body = b""  # an integer of more than 64 bits
+        if not body or len(body) > LONGEST_JOB:
             keep = max(delay, 0.0) + self._limits.keep_days * _DAY
             body = encode(await self._boxed(job, keep=keep))
         headers = {}
@@ -100,7 +104,11 @@ class JetStreamQueue:
         return not known
 
     async def _boxed(self, job: Job, *, keep: float) -> Job:
-        data = msgspec.msgpack.encode((job.params, job.workflow_yaml))
+        kept = job.params, job.workflow_yaml
+        try:
+            data = msgspec.msgpack.encode(kept)
+        except OverflowError:
+            data = json.dumps(kept).encode()
         name = await self.objects.put(data, keep=keep)
         return msgspec.structs.replace(job, params={}, workflow_yaml="", params_object=name)
 
@@ -113,7 +121,7 @@ class JetStreamQueue:
         if not job.params_object:
             return job
         data = await self.objects.get(job.params_object)
-        params, text = msgspec.msgpack.decode(data)
+        params, text = (json.loads if data.startswith(b"[") else msgspec.msgpack.decode)(data)
         return msgspec.structs.replace(job, params=params, workflow_yaml=text, params_object="")
 
     async def find(self, run_id: str) -> Job | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
@@ -27,6 +28,8 @@ async def redrive_letter(
     redrive: Redrive,
     *,
     params: dict[str, Any] | None = None,
+    change: Callable[[Job], Job] | None = None,
+    whole: bool = False,
 ) -> Job | None:
     """Queue the work of an open letter again; None: it is not open, or its message was no job.
 
@@ -40,6 +43,8 @@ async def redrive_letter(
         redrive: who, why and how: ``resume`` (go on where it failed), ``node`` (the failed node
             again, and what follows), ``new-run`` (from the beginning).
         params: other params; None: those that it had.
+        change: makes the job what is wanted, once its params are those that are wanted.
+        whole: whether ``change`` looks at the params, which may be kept apart.
     """
     found = await letters.get(letter_id)
     if found is None or found[0].job is None:
@@ -53,6 +58,8 @@ async def redrive_letter(
     job = job_of(found[0].job, claimed, redrive.mode, run_id=run_id, at_ns=at_ns)
     if params is not None:
         job = replace(await queue.load(job), params=params)
+    if change is not None:
+        job = change(await queue.load(job) if whole else job)
     await queue.submit(job)
     return job
 
@@ -72,6 +79,7 @@ def job_of(before: Job, letter: DeadLetter, mode: str, *, run_id: RunId, at_ns: 
         letter=letter.dl_id,
         generation=letter.generation,
         start_from=(letter.node_id,) if mode == "node" and letter.node_id else (),
+        on_change="",
     )
 
 

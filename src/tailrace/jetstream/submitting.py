@@ -63,7 +63,10 @@ class Submitter:
         """Queue a run and have somebody told; False: it takes ``JetStreamQueue.submit``."""
         if job.run_at is not None:
             return False
-        body = encode(job)
+        try:
+            body = encode(job)
+        except (OverflowError, UnicodeEncodeError):
+            return False
         if len(body) > LONGEST_JOB:
             return False
         run_id, names = job.run_id, self._names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from msgspec import Struct
 
@@ -42,3 +43,18 @@ class Finding(Struct, frozen=True, kw_only=True):
     """The smallest mend, as an imperative sentence."""
     subject: str = ""
     """Path in the definition, such as ``tasks.load.policy.retry.delay``."""
+
+
+def finding_to_dict(found: Finding) -> dict[str, Any]:
+    """Return a finding as it is told over the wire: without the file, which the reader has."""
+    where = found.where
+    return {
+        "code": found.code,
+        "message": found.message,
+        "hint": found.hint,
+        "subject": found.subject,
+        "line": None if where is None else where.line,
+        "column": None if where is None else where.column,
+        "end_line": None if where is None else where.end_line,
+        "end_column": None if where is None else where.end_column,
+    }

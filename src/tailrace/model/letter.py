@@ -42,6 +42,7 @@ class LetterReason(StrEnum):
     UNDECODABLE = "undecodable"
     FLOW_NOT_FOUND = "flow_not_found"
     VERSION_MISMATCH = "version_mismatch"
+    """What it goes on with was made by other code than the worker has."""
     MANUAL = "manual"
 
 

@@ -55,6 +55,9 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     generation: int = 0
     start_from: tuple[str, ...] = ()
     """Nodes from which on nothing is reused, with ``resumed_from``."""
+    on_change: str = ""
+    """What to do about finished nodes that have changed: ``refuse``, ``rerun`` or ``keep``; empty:
+    ``rerun`` for a redrive, else ``refuse``."""
 
 
 class TaskRecord(Struct, kw_only=True):
@@ -117,6 +120,8 @@ class RunState(Struct, kw_only=True, omit_defaults=True):
     seen_before: int = 0
     failed_node: str = ""
     failure_id: str = ""
+    findings: list[dict[str, Any]] = []
+    """All that is wrong with the definition of a run that could not begin for that."""
 
 
 class CancelRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -142,6 +147,8 @@ class WorkerRecord(Struct, kw_only=True, omit_defaults=True):
     concurrency: int = 1
     host: str = ""
     pid: int = 0
+    machine: str = ""
+    """Tells where ``pid`` means something; empty: nobody knows."""
     version: str = ""
     started_at: float = 0.0
     last_seen_at: float = 0.0

@@ -208,7 +208,7 @@ def _earlier(
         wanted = ResumeFrom(
             run_id=job.resumed_from,
             nodes=job.start_from,
-            on_change=OnChange.RERUN if job.letter else OnChange.REFUSE,
+            on_change=OnChange(job.on_change or ("rerun" if job.letter else "refuse")),
         )
         found = reusable(reader, ready.plan, wanted)
     if not assignment.earlier:

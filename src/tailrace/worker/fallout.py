@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from tailrace.engine.giving_up import given_up
+from tailrace.errors import DefinitionError
 from tailrace.failures import capture
 from tailrace.failures.supervision import Escalation, LetterChange
+from tailrace.model.finding import Finding, Severity, finding_to_dict
 from tailrace.model.ids import new_span_base
 from tailrace.model.journal import (
     AnyRecord,
@@ -27,14 +30,22 @@ from tailrace.model.letter import DeadLetter, LetterReason
 from tailrace.model.remote import Job, StoredLetter
 from tailrace.model.states import RunStatus
 from tailrace.runtime.inputs import encode_inputs
+from tailrace.runtime.resuming import ResumeRefused
 from tailrace.tracing.propagation import parse_traceparent
 from tailrace.tracing.summary import summarize_inputs
 from tailrace.worker.catalogue import FlowNotFound
 
 _TELLING = frozenset({AttemptFailed, NodeFinished, ScopeFinished, RunFinished})
 _TOLD = _TELLING | {RunContinued}
+_WHY: dict[type[BaseException], LetterReason] = {
+    FlowNotFound: LetterReason.FLOW_NOT_FOUND,
+    ResumeRefused: LetterReason.VERSION_MISMATCH,
+}
+"""Why work is given up that no worker like this one can do."""
 _encode = msgspec.msgpack.Encoder().encode
 _MOST_PAYLOAD = 4096
+_MOST, _LONGEST = 50, 1000
+"""Findings of a run, and characters of one."""
 
 
 class Fallout:
@@ -151,7 +162,18 @@ def start_of(job: Job) -> RunStarted:
 
 def end_by(error: BaseException, job: Job) -> RunFinished:
     """Return the record that ends a run which cannot be executed."""
-    why = LetterReason.FLOW_NOT_FOUND.value if isinstance(error, FlowNotFound) else ""
+    why = next((why.value for kind, why in _WHY.items() if isinstance(error, kind)), "")
     origin = FailureOrigin((f"flow:{job.flow_name}",), "", attempt=0)
     failure = given_up(capture(error), origin, why)
     return RunFinished(time.time_ns(), RunStatus.FAILED, failure)
+
+
+def findings_of(error: BaseException) -> list[dict[str, Any]]:
+    """Return what is wrong with a definition that cannot be used; nothing for any other error."""
+    if not isinstance(error, DefinitionError):
+        return []
+    alone = Finding(
+        code=error.code, severity=Severity.ERROR, message=error.message, hint=error.hint
+    )
+    found = [one for one in error.findings if one.severity is Severity.ERROR] or [alone]
+    return [finding_to_dict(replace(one, message=one.message[:_LONGEST])) for one in found[:_MOST]]

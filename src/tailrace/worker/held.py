@@ -22,10 +22,9 @@ from tailrace.model.remote import CancelRequest, Job, RunState
 from tailrace.model.states import RunStatus
 from tailrace.ports import Delivery
 from tailrace.worker.beginnings import Beginnings
-from tailrace.worker.catalogue import FlowNotFound
 from tailrace.worker.engines import EnginePool, EngineThread, Work
 from tailrace.worker.execution import Assignment, Surroundings, plan_of, prepare, task_names
-from tailrace.worker.fallout import Fallout, end_by, start_of, stored_letter
+from tailrace.worker.fallout import Fallout, end_by, findings_of, start_of, stored_letter
 from tailrace.worker.journal import Claim, Entry, RemoteJournal
 from tailrace.worker.mailbox import Mailbox
 from tailrace.worker.outcome import Outcome, OutcomeKeeper
@@ -39,6 +38,8 @@ _FORCE = 1.0
 _ABANDON = 1.0
 """Seconds after that until the thread is left behind."""
 
+_OWN_REASONS = frozenset({"flow_not_found", "poison", "version_mismatch"})
+"""Of letters; all others are ``execution_error`` to older clients."""
 _LAID_ASIDE = object()
 
 
@@ -93,7 +94,7 @@ class HeldRun:
         )
         self.run_id = state.job.run_id
         self.fallout = Fallout(means.around.worker_id)
-        self.journal = RemoteJournal(means.mailbox, self._take)
+        self.journal = RemoteJournal(means.mailbox, self._take, run_id=self.run_id)
         self.engine: EngineThread | None = None
         self.run: Run | None = None
         self.wish: CancelRequest | None = None
@@ -333,6 +334,8 @@ class HeldRun:
         """Say in the state what the run has returned, or which letter it leaves."""
         if self.outcome is not None and end.status is RunStatus.COMPLETED:
             self.outcome.show(state)
+        if self.error is not None:
+            state.findings = findings_of(self.error)
         if end.failure is None or not self.means.leaves_letters:
             return
         if self.fallout.letter is not None:
@@ -433,9 +436,7 @@ class HeldRun:
         return replace(letter, crash_attempts=max(letter.crash_attempts, state.crashes))
 
     def _reason(self, letter: DeadLetter) -> str:
-        if isinstance(self.error, FlowNotFound):
-            return "flow_not_found"
-        return "poison" if letter.reason == "poison" else "execution_error"
+        return letter.reason if letter.reason in _OWN_REASONS else "execution_error"
 
     def lost(self, writer: RunWriter, error: Conflict) -> None:
         """Somebody else has the run: stop, and change nothing."""

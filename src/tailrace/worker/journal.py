@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
+import time
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
@@ -11,12 +13,16 @@ from functools import partial
 from typing import Any
 
 from tailrace.errors import StoreError
-from tailrace.model.journal import AnyRecord, Noted, RunFinished
+from tailrace.model.journal import AnyRecord, EventsDropped, Noted, RunFinished
 from tailrace.tracing.wire import encode
 from tailrace.worker.mailbox import Mailbox
 
 _MOST_NOTES = 10_000
-"""Notes kept while NATS is away; as many again may be on their way. More are dropped."""
+"""Notes kept while NATS is away; as many again may be on their way. More are counted and lost."""
+_PATIENCE = 1.0
+"""Seconds for which a thread that notes more than fits waits for room, once in an outage."""
+_LOOK = 0.002
+_log = logging.getLogger("tailrace.worker")
 
 
 class Claim:
@@ -116,15 +122,22 @@ class RemoteJournal:
     end of a run that succeeded is handed over without waiting for it: nothing depends on it here.
     """
 
-    def __init__(self, mailbox: Mailbox, take: Callable[[Entry], None]) -> None:
+    def __init__(
+        self, mailbox: Mailbox, take: Callable[[Entry], None], *, run_id: str = ""
+    ) -> None:
         self._mailbox = mailbox
         self._take = take
+        self._run_id = run_id
         self._notes: list[Noted] = []
         self._lock = threading.Lock()
         self._begun = False
         self._noted = False
         self._flushed: deque[Entry] = deque()
         """Notes on their way."""
+        self._lost: dict[int, int] = {}
+        """Spans, and how much of each was lost since that was told last."""
+        self._is_stuck = False
+        """Whether somebody has waited for room in vain."""
         self.lays_aside = False
         """Whether who appends first is on no loop yet, and can be laid aside."""
         self.closed: StoreError | None = None
@@ -185,17 +198,25 @@ class RemoteJournal:
         return waiting
 
     def _taken(self, records: Sequence[AnyRecord]) -> Sequence[AnyRecord]:
-        if not self._notes:
+        if not self._notes and not self._lost:
             return records
         notes, self._notes = self._notes, []
         taken: list[AnyRecord] = []
         for note in notes:
             note.take(taken)
+        lost, self._lost = self._lost, {}
+        if lost:
+            taken += [EventsDropped(span, count) for span, count in lost.items()]
+            text = "run %s has lost %d events and spans: NATS was away for too long"
+            _log.warning(text, self._run_id, sum(lost.values()), extra={"run": self._run_id})
         return [*taken, *records]
 
     def note(self, record: Noted) -> None:
         """Take what nothing waits for to be durable; from any thread."""
-        if self.closed is not None or len(self._notes) >= _MOST_NOTES:
+        if self.closed is not None:
+            return
+        if len(self._notes) >= _MOST_NOTES and not self._makes_room():
+            self._lose(record)
             return
         with self._lock:
             self._notes.append(record)
@@ -203,26 +224,48 @@ class RemoteJournal:
             self._noted = True
             self._mailbox.post(self._arm)
 
+    def _makes_room(self) -> bool:
+        """Hand over what waits on the thread that notes more than fits; False: NATS is away."""
+        end = time.monotonic() + _PATIENCE
+        while self._begun and not self._hand_over():
+            if self._is_stuck or self.closed is not None or self._mailbox.is_here:
+                return False
+            if time.monotonic() > end:
+                self._is_stuck = True
+                return False
+            time.sleep(_LOOK)
+        return self._begun
+
+    def _lose(self, record: Noted) -> None:
+        """Count what does not fit where it belonged: at its span, or what that hangs under."""
+        span = getattr(record, "span", 0) or getattr(record, "parent", 0)
+        with self._lock:
+            self._lost[span] = self._lost.get(span, 0) + 1
+
     def _arm(self) -> None:
         asyncio.get_running_loop().call_later(0.1, self._flush)
 
     def _flush(self) -> None:
         """Hand over what was noted and no append has taken along."""
         self._noted = False
-        if not self._begun or self.closed is not None:
-            return
-        while self._flushed and self._flushed[0].is_settled:
-            self._flushed.popleft()
-        if sum(len(entry.records) for entry in self._flushed) >= _MOST_NOTES:
+        if self._begun and self.closed is None and not self._hand_over():
             self._noted = True
             self._arm()  # NATS is away for long
-            return
+
+    def _hand_over(self) -> bool:
+        """Hand over what was noted; False: too much is on its way."""
         with self._lock:
+            while self._flushed and self._flushed[0].is_settled:
+                self._flushed.popleft()
+            if sum(len(entry.records) for entry in self._flushed) >= _MOST_NOTES:
+                return False
+            self._is_stuck = False
             notes = self._taken(())
             if notes:
                 entry = Entry(notes)
                 self._flushed.append(entry)
                 self._mailbox.post(partial(self._take, entry))
+        return True
 
     def take_notes(self) -> Sequence[AnyRecord]:
         """Return what was noted and has not been handed over; for the last word of a run."""

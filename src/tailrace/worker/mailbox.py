@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Callable
 
@@ -10,12 +11,21 @@ Call = Callable[[], None]
 
 
 class Mailbox:
-    """Calls to be made on a loop, in order; many of them cost one wake-up."""
+    """Calls to be made on a loop, in order; many of them cost one wake-up.
+
+    It is made on the thread of that loop.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._thread = threading.get_ident()
         self._calls: deque[Call] = deque()
         self._awake = False
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the thread of the loop, which makes no call while it waits."""
+        return threading.get_ident() == self._thread
 
     def post(self, call: Call) -> None:
         """Have the loop make a call; from any thread. Dropped once the loop is closed."""

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from tailrace.errors import TailraceError
 from tailrace.model.remote import RunState, WorkerRecord
+from tailrace.worker.machine import is_gone, is_running, this_machine
 from tailrace.worker.transport import Registry
 
 _log = logging.getLogger("tailrace.worker")
@@ -48,6 +49,7 @@ class Presence:
             concurrency=concurrency,
             host=os.uname().nodename,
             pid=os.getpid(),
+            machine=this_machine(),
             version=version,
             started_at=now,
             updated_at=now,
@@ -77,15 +79,25 @@ class Presence:
         record.last_run_finished_at = state.end_time
         record.runs_done += 1
 
-    async def warn_of_twin(self) -> None:
-        """Say so where another process seems to use the worker's id."""
+    async def appear(self) -> WorkerRecord | None:
+        """Say that the worker is there; return the one in whose stead it is, if that was killed.
+
+        A warning says so where another process seems to use its id.
+        """
         try:
             other = await self._registry.worker(self.record.worker_id)
         except TailraceError:
-            return
+            other = None
+        await self._write()
         if other is None or other.stopped_at is not None:
-            return
-        if other.host == self.record.host and not _runs(other.pid):
+            return None
+        if is_gone(other):
+            return other
+        self._warn_of(other)
+        return None
+
+    def _warn_of(self, other: WorkerRecord) -> None:
+        if other.host == self.record.host and not is_running(other.pid):
             return  # it was killed, and this one stands in for it
         if abs(time.time() - other.last_heartbeat_at) < BEAT * 2:
             _log.warning(
@@ -124,14 +136,3 @@ class Presence:
         record.stopped_at = time.time()
         record.current_run_id, self._runs = None, ()
         await self._write()
-
-
-def _runs(pid: int) -> bool:
-    """Whether there is a process of that number on this machine."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -30,6 +30,7 @@ from tailrace.worker.fallout import invalid_letter
 from tailrace.worker.held import HeldRun, Means
 from tailrace.worker.incoming import InvalidJob, read_job
 from tailrace.worker.intake import Intake, Taken
+from tailrace.worker.machine import spool_of
 from tailrace.worker.mailbox import Mailbox
 from tailrace.worker.opening import Gate, Opener
 from tailrace.worker.outcome import OutcomeKeeper
@@ -96,7 +97,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._stop_reason = ""
         self._quiet = asyncio.Event()
-        self._spool = DiskSpool(options.folder / "spool" / options.worker_id, most=given.spool_size)
+        self._spool = DiskSpool(spool_of(options.folder, options.worker_id), most=given.spool_size)
         judgement = Judgement.of(settings)
         judgement.install()
         self.presence = Presence(
@@ -152,7 +153,9 @@ class Worker:
         """
         transport = self._transport
         await self._ship_spool()
-        await self.presence.warn_of_twin()
+        before = await self.presence.appear()
+        own, folder = self.presence.record, self._options.folder
+        await transport.take_over(self._tags, own, before, folder)
         await self._wishes.listen()
         loops = [
             asyncio.create_task(loop())

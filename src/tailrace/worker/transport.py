@@ -7,12 +7,15 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from tailrace.errors import TransportError
 from tailrace.jetstream.access import address_of, limits_of, names_of
 from tailrace.jetstream.answers import Rejected, Unreachable, is_final
 from tailrace.jetstream.follow import identity
+from tailrace.jetstream.handover import hand_over
 from tailrace.jetstream.letters import JetStreamLetters
 from tailrace.jetstream.link import Link
 from tailrace.jetstream.names import Names
@@ -25,6 +28,7 @@ from tailrace.model.letter import DeadLetter
 from tailrace.model.remote import CancelRequest, StoredLetter, WorkerRecord, decode_cancel
 from tailrace.ports import CancelRequests, Objects, RunStates, WorkQueue
 from tailrace.settings import NatsSettings
+from tailrace.worker.machine import has_left
 
 T = TypeVar("T")
 _log = logging.getLogger("tailrace.worker")
@@ -117,6 +121,9 @@ class Transport:
     reachability: Reachability
     wishes: Callable[[Sequence[str]], Awaitable[dict[str, CancelRequest]]]
     """Returns which of these runs are to be cancelled."""
+    take_over: Callable[[Sequence[str], WorkerRecord, WorkerRecord | None, Path], Awaitable[None]]
+    """Has runs of these tags delivered again at once whose workers are gone; is told of the worker
+    that asks, of the one in whose stead it is, and of the folder where workers leave things."""
     newest: Callable[[], Awaitable[int]]
     """Returns the sequence of the last message in the stream of runs."""
     close: Callable[[], Awaitable[None]]
@@ -168,12 +175,31 @@ async def connect(settings: NatsSettings, *, name: str) -> Transport:
         objects=queue.objects,
         reachability=reachability,
         wishes=_Wishes(link, names).of,
+        take_over=partial(_take_over, link, names),
         newest=newest,
         close=link.close,
         stop_taking=queue.close,
         room=lambda: link.max_payload,
         ack_wait=lambda: queue.ack_wait,
     )
+
+
+async def _take_over(
+    link: Link,
+    names: Names,
+    tags: Sequence[str],
+    own: WorkerRecord,
+    before: WorkerRecord | None,
+    folder: Path,
+) -> None:
+    gone = partial(has_left, folder)
+    try:
+        count = await hand_over(link, names, tags, gone, before=before, own=own.worker_id)
+    except TransportError as error:
+        _log.info("runs of workers that are gone come back by themselves: %s", error)
+    else:
+        if count:
+            _log.info("takes over %d runs of workers that are gone", count)
 
 
 class _Wishes:

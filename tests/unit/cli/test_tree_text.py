@@ -111,6 +111,7 @@ def test_log_lines_are_shown_on_request(journal: Any, screen: Screen) -> None:
     assert [line.strip() for line in shown] == ["log: INFO got \\x1b[31m3 rows"]
 
 
+@pytest.mark.no_cover
 def test_many_iterations_are_folded_but_failed_ones_stay(journal: Any, screen: Screen) -> None:
     loop = journal.open("container", "foreach", "each")
     for index in range(10_000):
@@ -212,9 +213,11 @@ def test_an_open_span_runs_in_a_live_run_and_is_interrupted_in_a_dead_one(
 
 
 def test_attributes_are_shown_by_name(journal: Any, screen: Screen) -> None:
-    journal.node("fetch")
+    spans = journal.start("fetch")
+    journal.finish(spans, attributes={"days": ["Mon", "Tue"], "dry": True, "left": None})
     journal.end()
-    assert "task=tasks:run" in draw(journal, screen(), attributes=("task",))[1]
+    shown = draw(journal, screen(), attributes=("task", "days", "dry", "left"))[1]
+    assert 'task=tasks:run · days=["Mon", "Tue"] · dry=true · left=null' in shown
 
 
 def test_a_waterfall_places_every_bar_in_the_time_of_the_run(journal: Any, screen: Screen) -> None:
@@ -264,6 +267,7 @@ def test_every_line_fits_whatever_the_names_hold(
     assert not any(sign in "".join(lines) for sign in "\x1b\u202e")
 
 
+@pytest.mark.no_cover
 def test_a_very_deep_trace_is_drawn_without_recursion(journal: Any, screen: Screen) -> None:
     parent = 1
     opened = []

@@ -11,6 +11,8 @@ from http_stub import Answer, Stub, stub
 from jetstream_server import free_port
 from tailrace.client import AsyncClient, Client, Run
 from tailrace.client.patience import Patience
+from tailrace.client.session import Connection, Tries
+from tailrace.client.target import Target
 from tailrace.errors import (
     Conflict,
     DefinitionError,
@@ -224,3 +226,17 @@ def test_patience_obeys_the_server_and_ends() -> None:
     assert delay(1, 0, retryable=True, retry_after=3.0) == 3.0
     assert delay(1, 9, retryable=True, retry_after=3.0) is None
     assert all(0.05 <= (delay(n, 0, retryable=True) or 0) <= 2.0 for n in range(1, 2000, 13))
+
+
+def test_a_server_that_was_never_heard_of_is_given_up_sooner() -> None:
+    refused = TransportError("x", details={"retryable": True, "was_sent": False})
+    busy = TransportError("x", details={"retryable": True})
+    connection = Connection(
+        target=Target(server="http://127.0.0.1:9"), patience=Patience(seconds=60), unheard=0.0
+    )
+    with pytest.raises(TransportError):
+        Tries(connection, may_repeat=True, is_heard=False).after(refused)
+    assert Tries(connection, may_repeat=True, is_heard=True).after(refused) > 0
+    tries = Tries(connection, may_repeat=True, is_heard=False)
+    assert tries.after(busy) > 0
+    assert tries.after(refused) > 0

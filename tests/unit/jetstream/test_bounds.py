@@ -75,6 +75,7 @@ def test_tasks_are_never_cut() -> None:
     assert found.task_records == {}
 
 
+@pytest.mark.no_cover
 def test_a_state_of_very_many_tasks_is_packed_into_what_a_message_may_hold() -> None:
     names = [f"task-{number:05}" for number in range(60_000)]
     given_state = state(dict.fromkeys(names, (0, 0)))

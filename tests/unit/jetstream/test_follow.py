@@ -111,7 +111,7 @@ def test_nothing_is_missed_or_repeated_over_restarts_of_the_server(
             for turn in range(3):
                 for number in range(5):
                     run = job(f"r{turn}-{number}")
-                    await persist(partial(room.queue.submit, run), seconds=20)
+                    await persist(partial(room.queue.submit, run), seconds=60)
                 own_nats_server.restart()
             await until(lambda: len(seen.subjects) >= 15, "all is seen")
         assert len(seen.subjects) == len(set(seen.subjects)) == 15

@@ -84,7 +84,7 @@ def test_the_last_state_is_not_missed_when_it_is_written_while_the_connection_is
             own_nats_server.restart()
             state.status = "COMPLETED"
             write = partial(other.states.write, state, expected=sequence)
-            await persist(write, seconds=20)
+            await persist(write, seconds=60)
             await until(
                 lambda: watcher.state is not None and watcher.state.status == "COMPLETED",
                 "the last state",

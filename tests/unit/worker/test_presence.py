@@ -33,7 +33,7 @@ class Registry:
 def dead() -> int:
     """Return the number of a process that has ended."""
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait(20)
+        process.wait(60)
     return process.pid
 
 
@@ -45,7 +45,7 @@ def warnings(caplog: pytest.LogCaptureFixture, **record: Any) -> list[str]:
     presence = Presence(registry, worker_id="w1", tags=(), flows=(), concurrency=1, version="1")
     caplog.clear()
     with caplog.at_level(logging.WARNING, "tailrace.worker"):
-        asyncio.run(presence.warn_of_twin())
+        asyncio.run(presence.appear())
     return caplog.messages
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 import pytest
 
 from tailrace.errors import StoreError, TransportError
 from tailrace.jetstream.answers import Denied, NotReady, Refused, Unreachable, is_final
-from tailrace.model.journal import Logged
+from tailrace.model.journal import EventsDropped, Logged
 from tailrace.model.remote import RunState
 from tailrace.testing import MemoryStates
 from tailrace.tracing.wire import decode
@@ -158,11 +159,14 @@ async def test_a_state_that_takes_long_to_store_is_shown_less_often() -> None:
     assert bench.writer._pause >= 0.2
 
 
-def test_notes_of_a_long_outage_are_bounded() -> None:
+def test_notes_of_a_long_outage_are_bounded_and_what_is_lost_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     taken: list[Entry] = []
 
     async def main() -> None:
-        journal = RemoteJournal(Mailbox(asyncio.get_running_loop()), taken.append)
+        mailbox = Mailbox(asyncio.get_running_loop())
+        journal = RemoteJournal(mailbox, taken.append, run_id="r-1")
         journal.append([started()])
         for _ in range(5):
             for number in range(10_000):
@@ -174,6 +178,34 @@ def test_notes_of_a_long_outage_are_bounded() -> None:
         for entry in taken:
             entry.settle()
         journal._flush()
+        await until(lambda: len(taken) > 2)
         assert not journal._notes
+        assert taken[-1].records[-1] == EventsDropped(1, 30_000)
+
+    with caplog.at_level(logging.WARNING, "tailrace.worker"):
+        asyncio.run(main())
+    assert caplog.messages == [
+        "run r-1 has lost 30000 events and spans: NATS was away for too long"
+    ]
+
+
+def test_a_task_that_notes_faster_than_is_stored_waits_and_loses_nothing() -> None:
+    stored: list[int] = []
+
+    async def main() -> None:
+        def take(entry: Entry) -> None:
+            stored.append(len(entry.records))
+            asyncio.get_running_loop().call_later(0.01, entry.settle)
+
+        journal = RemoteJournal(Mailbox(asyncio.get_running_loop()), take)
+        journal.append([started()])
+
+        def work() -> None:
+            for number in range(45_000):
+                journal.note(Logged(1, number, "log", {}))
+
+        await asyncio.to_thread(work)
+        journal._flush()
+        await until(lambda: sum(stored) == 45_001)
 
     asyncio.run(main())

@@ -42,7 +42,9 @@ def resolve_callable(
             f"the flow may not import the module {module_name!r}: only allowed modules can be "
             "named by flows that come from outside",
             code="TR165",
-            hint="Let the operator allow the module, or bind a plug-in task with 'use:'.",
+            hint=f"Start the workers with --allow-modules {module_name} (tailrace up, tailrace "
+            "worker start), or list it in worker.allow_modules of tailrace.toml; or bind a "
+            "plug-in task with 'use:'.",
             details={"module": module_name},
         )
     found: Any = import_module(module_name, folder=folder)

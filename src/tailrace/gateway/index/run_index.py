@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -223,6 +223,12 @@ class SqliteRunIndex:
                 return jobs
             self._runs.wake()
             await asyncio.sleep(0.01)
+
+    async def own(self, run_ids: Collection[str], tenant: str) -> set[str]:
+        """Return those of some runs that are a tenant's; one that is not known yet is nobody's."""
+        fresh = {job.run_id for job in self._overlay.newest_first() if job.tenant_id == tenant}
+        found = await self._desk.read(self._desk.reader.known, run_ids, tenant)
+        return found | fresh.intersection(run_ids)
 
     async def _whole(self, items: Sequence[KnownRun]) -> list[KnownRun]:
         """Return runs with their params, and their states with everything."""

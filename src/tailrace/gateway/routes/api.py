@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import time
 from typing import Any
 
 import msgspec
@@ -15,6 +13,7 @@ from starlette.responses import Response
 
 from tailrace.gateway.caller import Caller
 from tailrace.gateway.problems import Json, Problem, not_found
+from tailrace.gateway.resuming import resume
 from tailrace.gateway.routes.asked import caller_of, gateway_of
 from tailrace.gateway.routes.failures import Wanted
 from tailrace.gateway.routes.traces import Limit, ask
@@ -27,9 +26,11 @@ from tailrace.gateway.shapes import (
     ResumeRun,
     Submitted,
 )
+from tailrace.gateway.submission import check_policy
 from tailrace.jetstream.letter_text import letter_in, redrives_of
 from tailrace.jetstream.redrive import redrive_letter
 from tailrace.model.failure import FailureFilter
+from tailrace.model.ids import new_sortable
 from tailrace.model.letter import Redrive
 from tailrace.model.remote import StoredLetter
 
@@ -38,35 +39,13 @@ router = APIRouter(prefix="/api", tags=["more"], responses=PROBLEMS)
 
 @router.post("/runs/{run_id}/resume", response_model=Submitted)
 async def resume_run(request: Request, run_id: str, body: ResumeRun | None = None) -> Response:
-    """Go on with a run that failed or was cancelled, as a new run; what is finished is reused."""
+    """Go on with a run that is over, as a new run; what is finished is reused.
+
+    One that has completed goes on from the nodes that are named, or with other params.
+    """
     gateway, caller = gateway_of(request), caller_of(request)
-    run = await gateway.find(run_id, caller)
-    if run.state is None or run.status not in {"FAILED", "CANCELLED"}:
-        raise Problem(
-            409,
-            f"run is {run.status}",
-            code="TR432",
-            message=f"run {run_id} is {run.status}; only one that failed or was cancelled goes on",
-            hint="Cancel it first, or submit it anew.",
-        )
-    start_from = tuple((body or ResumeRun()).start_from)
-    mark = f"resume:{run_id}:{run.sequence}:{','.join(start_from)}"
-    job = replace(
-        run.job,
-        run_id=hashlib.sha256(mark.encode()).hexdigest()[:32],
-        submitted_at=time.time(),
-        run_at=None,
-        idempotency_key="",
-        source="resume",
-        resumed_from=run_id,
-        lineage=run.job.lineage or run_id,
-        start_from=start_from,
-        api_key_id=caller.key_id,
-        traceparent="",
-        tracestate="",
-    )
-    known = await gateway.submit(job)
-    return Json({"run_id": job.run_id, "status": "PENDING" if known is None else known.status})
+    new_id, status = await resume(gateway, caller, run_id, body or ResumeRun())
+    return Json({"run_id": new_id, "status": status})
 
 
 @router.get("/flows", response_model=Items)
@@ -136,17 +115,23 @@ async def redrive(request: Request, letter_id: str, body: RedriveLetter | None =
     """Do the work of an open dead letter again, as a new run."""
     gateway, caller = gateway_of(request), caller_of(request)
     wanted = body or RedriveLetter()
+    check_policy(wanted.policy)
     stored = await _letter(gateway, caller, letter_id)
     order = Redrive(
         dl_id=stored.letter_id,
         generation=0,
-        batch_id="",
-        actor=caller.name or "http",
+        batch_id=wanted.batch_id or f"B-{new_sortable()}",
+        actor=caller.name or wanted.actor or "http",
         reason=wanted.reason,
         mode=wanted.mode,
     )
     job = await redrive_letter(
-        gateway.queue, gateway.letters, stored.letter_id, order, params=wanted.params
+        gateway.queue,
+        gateway.letters,
+        stored.letter_id,
+        order,
+        params=wanted.params,
+        change=lambda job: replace(job, policy=wanted.policy) if wanted.policy else job,
     )
     if job is None:
         raise Problem(

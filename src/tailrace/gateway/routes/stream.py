@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tailrace.gateway.caller import Caller
+from tailrace.gateway.discretion import for_caller
 from tailrace.gateway.events import HEARTBEAT, EventStream, frame
 from tailrace.gateway.problems import encode_json
 from tailrace.gateway.routes.asked import caller_of, gateway_of
@@ -58,7 +59,8 @@ async def _events(
                 yield frame("run", encode_json(summary(run)), event_id=str(run.sequence))
             if time.monotonic() - looked > _WORKERS:
                 looked = time.monotonic()
-                workers = encode_json(gateway.board.shown())
+                shown = await for_caller(gateway.board.shown(), caller, gateway.index)
+                workers = encode_json(shown)
                 if workers != seen:
                     seen = workers
                     yield frame("workers", workers)

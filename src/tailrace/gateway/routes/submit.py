@@ -207,7 +207,11 @@ async def _queue(gateway: Gateway, job: Job, kind: str) -> Response:
     except TransportError as error:
         error.details["run_id"] = job.run_id
         raise
-    except (OverflowError, RecursionError, UnicodeEncodeError, TypeError) as error:
+    except UnicodeEncodeError as error:
+        half = f"U+{ord(error.object[error.start]):04X}"
+        message = f"a text holds half a character ({half}, a lone surrogate), which UTF-8 cannot"
+        raise invalid(["body", "params"], f"{message}; send such data as base64") from None
+    except (OverflowError, RecursionError, TypeError, ValueError) as error:
         raise invalid(["body", "params"], f"params cannot be sent: {error}") from None
     body = accepted(gateway, job)
     if known is not None:

@@ -13,12 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tailrace.gateway.caller import Caller
-from tailrace.gateway.events import HEARTBEAT, EventStream, frame
+from tailrace.gateway.events import HEARTBEAT, EventStream, demand_room, frame
 from tailrace.gateway.problems import Json, Problem, encode_json
 from tailrace.gateway.routes.asked import caller_of, gateway_of, tenant_of
 from tailrace.gateway.service import Gateway
 from tailrace.gateway.shapes import PROBLEMS, Items
 from tailrace.gateway.stored_traces import StoredTraces
+from tailrace.gateway.telling import states_told, steps_of
 
 router = APIRouter(prefix="/api", tags=["traces"], responses=PROBLEMS)
 T = TypeVar("T")
@@ -127,6 +128,29 @@ async def _spans(
         await asyncio.to_thread(follower.close)
 
 
+@router.get(
+    "/runs/{run_id}/tail",
+    response_class=Response,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "Events."}},
+)
+async def tail_run(
+    request: Request,
+    run_id: str,
+    timeout_sec: Annotated[int, Query(ge=1, le=3600)] = 600,
+) -> Response:
+    """Hear of one run from its beginning on: its spans as they open, change and end.
+
+    Events: `step` (`{spans: [span], said: [{number, span_id, event}], is_behind, is_over}`) and
+    `heartbeat`. A span comes again whenever it has changed; `is_behind` says that more of what
+    happened at the same time follows. The stream ends when the run has.
+    """
+    gateway = gateway_of(request)
+    await gateway.find(run_id, caller_of(request))
+    demand_room(gateway)
+    follower = await asyncio.to_thread(gateway.traces.run_follower, run_id)
+    return EventStream(gateway, steps_of(follower, timeout_sec))
+
+
 @router.get("/traces/{trace_id}", response_model=dict[str, Any])
 async def show_trace(
     request: Request,
@@ -150,10 +174,39 @@ async def show_trace(
 
 
 @router.get("/traces/{trace_id}/lineage", response_model=Items)
-async def show_lineage(request: Request, trace_id: str) -> Response:
-    """List the runs of the chain of resumes and redrives that a run is part of, oldest first."""
+async def show_lineage(
+    request: Request,
+    trace_id: str,
+    *,
+    nodes: bool = False,
+    limit: Annotated[int | None, Query(ge=1, le=500, description="The newest ones.")] = None,
+) -> Response:
+    """List the runs of the chain of resumes and redrives that a run is part of, oldest first.
+
+    With `nodes` each of them says how many of its nodes `ran`, were `reused`, `skipped`, `failed`;
+    `total` says how many runs there are in all.
+    """
     found = await ask(request, lambda index, tenant: index.lineage(trace_id, tenant=tenant))
-    return Json({"items": found})
+    shown = found if limit is None else found[-limit:]
+    items = [msgspec.structs.asdict(one) for one in shown]
+    if nodes:
+        tallies = await ask(request, lambda index, tenant: index.tallies(shown, tenant=tenant))
+        for item, tally in zip(items, tallies, strict=True):
+            item["nodes"] = tally
+    return Json({"items": items, "total": len(found)})
+
+
+@router.get("/traces/{trace_id}/states", response_model=dict[str, Any])
+async def show_states(request: Request, trace_id: str) -> Response:
+    """Show a run for comparison with another: its spans, and fingerprints of its nodes' code.
+
+    Spans name their `shape` by its place in `shapes`, which many of them share.
+    """
+    run, states, fingerprints = await ask(
+        request, lambda index, tenant: index.whole(trace_id, tenant=tenant)
+    )
+    body = await asyncio.to_thread(states_told, states)
+    return Json({"run": run, "fingerprints": fingerprints, **body})
 
 
 @router.get("/search", response_model=dict[str, Any])

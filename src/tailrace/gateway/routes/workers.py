@@ -9,8 +9,9 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tailrace.gateway.discretion import for_caller
 from tailrace.gateway.problems import Json, Problem, not_found
-from tailrace.gateway.routes.asked import gateway_of
+from tailrace.gateway.routes.asked import caller_of, gateway_of
 from tailrace.gateway.shapes import PROBLEMS, HideWorker, WorkerBody, WorkerHidden
 from tailrace.jetstream.names import TOKEN
 
@@ -28,7 +29,7 @@ async def list_workers(
     include_hidden: bool = False,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Response:
-    """List workers, the last seen first."""
+    """List workers, the last seen first; runs of other tenants are not named."""
     wanted = state.upper() if state else None
     if scope.lower() not in {"active", "all"} or (wanted and wanted not in _STATES):
         raise Problem(
@@ -37,7 +38,8 @@ async def list_workers(
             code="TR420",
             hint=f"scope is active or all; state is one of {', '.join(_STATES)}.",
         )
-    found = await gateway_of(request).board.workers()
+    gateway = gateway_of(request)
+    found = await gateway.board.workers()
     shown = [
         one
         for one in found
@@ -45,7 +47,7 @@ async def list_workers(
         and (wanted is None or one["state"] == wanted)
         and (scope.lower() == "all" or one["state"] in _ACTIVE)
     ]
-    return Json(shown[:limit])
+    return Json(await for_caller(shown[:limit], caller_of(request), gateway.index))
 
 
 @router.patch("/workers/{worker_id}", response_model=WorkerHidden)

@@ -14,6 +14,7 @@ from msgspec import Struct
 from tailrace.store.access import Access
 from tailrace.store.remote.listed import Kind, ListedRun, RunRow, run_of_row
 from tailrace.store.remote.run_list import ROW
+from tailrace.store.tenants import of_run
 
 _EVER = 1 << 62
 _SLACK = 2_000_000
@@ -28,6 +29,7 @@ ORDER BY seq DESC LIMIT ?"""
 _OF_WORKFLOW = """SELECT seq FROM remote_run WHERE workflow = ? AND workflow <> ''
 AND kind = ? AND seq < ? AND seq >= ? ORDER BY seq DESC LIMIT ?"""
 _SCAN = "SELECT seq, kind FROM remote_run WHERE seq < ? AND seq >= ? ORDER BY seq DESC LIMIT ?"
+_KNOWN = "SELECT run_id FROM remote_run WHERE run_id IN (SELECT value FROM json_each(?))"
 _KINDS = "SELECT id, runs, status, flow, tag, tenant FROM remote_kind WHERE runs > 0"
 _json = msgspec.json.Encoder().encode
 
@@ -87,11 +89,13 @@ class RemoteReader:
             rows = _page(db, kinds, wanted, top, limit)
             return [_listed(kinds, row) for row in rows]
 
-    def known(self, run_ids: Iterable[str]) -> set[str]:
-        """Return those of the runs that are here."""
-        query = "SELECT run_id FROM remote_run WHERE run_id IN (SELECT value FROM json_each(?))"
+    def known(self, run_ids: Iterable[str], tenant: str | None = None) -> set[str]:
+        """Return those of the runs that are here; of a tenant's, where one is named."""
+        query, given = _KNOWN, [_json(list(run_ids)).decode()]
+        if tenant is not None:
+            query, given = f"{_KNOWN} AND {of_run('remote_run.run_id')}", [*given, tenant]
         with self._file.reading() as db:
-            return {row[0] for row in db.execute(query, (_json(list(run_ids)).decode(),))}
+            return {row[0] for row in db.execute(query, given)}
 
     def counts(self, tenant: str | None = None) -> dict[tuple[str, str], int]:
         """Return the number of runs by (status, flow), without counting them."""
