@@ -11,21 +11,26 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from effort import times
+from effort import EFFORT, times
 from jetstream_server import nats_prefix, nats_server, own_nats_server
+from processes import OURS, TERMINAL
 
 __all__ = ["nats_prefix", "nats_server", "own_nats_server"]
 
 # No time of a loaded machine is a fault.
 settings.register_profile(
     "effort",
-    max_examples=times(50),
+    max_examples=times(35),
     deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
+    suppress_health_check=list(HealthCheck),
+    derandomize=EFFORT == 1,
 )
 settings.load_profile("effort")
 # Else each of the hundreds of processes that tests start compiles the package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Nor may what a shell or a CI service says of terminals and of us change what a test sees.
+for name in [name for name in os.environ if name.startswith((*OURS, *TERMINAL))]:
+    del os.environ[name]
 
 
 @pytest.fixture(scope="session", autouse=True)

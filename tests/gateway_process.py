@@ -47,7 +47,7 @@ class GatewayProcess:
         line = self.process.stdout.readline()
         assert line.startswith("gateway at "), self.log
         self.url = line.split()[2]
-        self.client = httpx.Client(base_url=self.url, timeout=10)
+        self.client = httpx.Client(base_url=self.url, timeout=30)
 
     @property
     def log(self) -> str:
@@ -58,7 +58,7 @@ class GatewayProcess:
         self.client.close()
         if self.process.poll() is None:
             os.kill(self.process.pid, number)
-        code = self.process.wait(20)
+        code = self.process.wait(60)
         assert self.process.stdout is not None
         self.process.stdout.close()
         return code
@@ -101,13 +101,13 @@ class Backstage:
         self._thread.start()
         self.names = Names(prefix)
         self.link = Link(Address(urls=(nats_url,)))
-        self.run(self.link.open(wait=5))
+        self.run(self.link.open(wait=30))
         self.states = JetStreamStates(self.link, self.names)
         self.queue = JetStreamQueue(self.link, self.names)
         self.registry = JetStreamRegistry(self.link, self.names)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     def write(self, run_id: str, **fields: Any) -> int:
         """Write a run's state over the one that is there."""
@@ -133,7 +133,7 @@ class Backstage:
     def close(self) -> None:
         self.run(self.link.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(60)
         self._loop.close()
 
 

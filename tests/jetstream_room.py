@@ -45,7 +45,7 @@ async def room_on(
     """Open a room; its streams are made if they are not there."""
     names, limits = Names(prefix), Limits(ack_wait=ack_wait)
     link = Link(Address(urls=(server.url,)), timeout=timeout)
-    await link.open(wait=10)
+    await link.open(wait=30)
     await ensure(link, names, limits)
     queue = JetStreamQueue(link, names, limits)
     states = JetStreamStates(link, names, limits)
@@ -76,7 +76,7 @@ def in_room(
     asyncio.run(main())
 
 
-async def until(condition: Callable[[], Any], what: str, *, seconds: float = 30.0) -> None:
+async def until(condition: Callable[[], Any], what: str, *, seconds: float = 60.0) -> None:
     """Wait until a condition holds."""
     end = asyncio.get_running_loop().time() + seconds
     while not condition():
@@ -85,7 +85,7 @@ async def until(condition: Callable[[], Any], what: str, *, seconds: float = 30.
 
 
 async def until_gone(
-    read: Callable[[], Awaitable[Any]], what: str, *, seconds: float = 30.0
+    read: Callable[[], Awaitable[Any]], what: str, *, seconds: float = 60.0
 ) -> None:
     """Read until nothing comes back."""
     end = asyncio.get_running_loop().time() + seconds

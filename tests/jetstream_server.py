@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import random
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ from waiting import wait_until
 _ROOM = 1 << 50
 """Bytes that all streams together may set aside; many tests make many, and all stay empty."""
 _numbers = itertools.count(1)
+_chance = random.Random()
 
 
 def server_binary() -> str:
@@ -36,10 +38,15 @@ def server_binary() -> str:
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens to."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    """Return a port of the loopback that nobody listens to.
+
+    The kernel gives it to nobody who asks for any port, so it stays free while a server restarts.
+    """
+    while True:
+        port = _chance.randrange(15_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as one:
+            one.bind(("127.0.0.1", port))
+            return port
 
 
 class NatsServer:
@@ -101,7 +108,7 @@ class NatsServer:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(number)
-        self.process.wait(20)
+        self.process.wait(60)
         self.process = None
 
     def restart(self, *, kill: bool = True) -> None:

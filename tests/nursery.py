@@ -56,7 +56,7 @@ class Nursery:
     def close(self) -> None:
         """End the process that forks."""
         self._control.close()
-        self._process.wait(20)
+        self._process.wait(60)
 
     def serves(self, environ: Mapping[str, str], typed: str) -> bool:
         """Whether a fork would do what a process started anew does."""

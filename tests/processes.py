@@ -13,6 +13,8 @@ from nursery import nursery
 
 OURS = ("TAILRACE_", "GITHUB_", "COLUMNS")
 """What would change what a command does; test runners set the width of their own terminal."""
+TERMINAL = ("LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR")
+"""What would change how a command looks."""
 
 
 def environ(more: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -16,7 +16,7 @@ def wait_until(
     what: str,
     *,
     process: Popen[str] | None = None,
-    seconds: float = 30.0,
+    seconds: float = 60.0,
 ) -> T:
     """Return what the condition gives as soon as that is true.
 

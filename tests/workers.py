@@ -52,7 +52,7 @@ class Queue:
         self.registry = JetStreamRegistry(self.link, self.names)
 
         async def begin() -> None:
-            await self.link.open(wait=10)
+            await self.link.open(wait=30)
             await ensure(self.link, self.names, limits)
 
         self.call(begin)
@@ -96,7 +96,7 @@ class Queue:
         except TransportError:
             return None
 
-    def ended(self, run_id: str, *, seconds: float = 30.0) -> RunState:
+    def ended(self, run_id: str, *, seconds: float = 60.0) -> RunState:
         """Wait for the end of a run and return its last state."""
         found: list[RunState] = []
 
@@ -216,7 +216,7 @@ class Cluster:
             if worker.poll() is None:
                 os.kill(worker.pid, signal.SIGCONT)
                 worker.kill()
-            worker.wait(20)
+            worker.wait(60)
 
 
 @contextmanager

@@ -404,7 +404,7 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @settings(
     max_examples=times(60),
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=list(HealthCheck),
 )
 @given(records=sequences(), cuts=st.lists(st.integers(0, 3), min_size=1))
 def test_any_records_in_any_batches_give_the_spans_of_one_fold(

@@ -248,7 +248,7 @@ def test_a_class_of_a_script_is_that_of_the_module_it_can_be_imported_as(
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     command = [sys.executable, "scripted_point.py"]
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, check=True, timeout=30
+        command, cwd=tmp_path, env=environment, capture_output=True, check=True, timeout=60
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     again = decode("json-tagged", done.stdout)
@@ -404,7 +404,7 @@ def test_sets_are_written_alike_in_every_process() -> None:
             env={**os.environ, "PYTHONHASHSEED": seed},
             capture_output=True,
             check=True,
-            timeout=30,
+            timeout=60,
         ).stdout
         for seed in ("1", "2", "3")
     }

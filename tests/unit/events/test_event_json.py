@@ -74,6 +74,7 @@ def test_unknown_keys_are_kept(stream: ResilientEventStream, log: SqliteEventLog
     assert to_json(log.event(event_id))["colour"] == "red"
 
 
+@pytest.mark.no_cover
 @given(
     keys=st.fixed_dictionaries(
         {},
@@ -86,7 +87,7 @@ def test_unknown_keys_are_kept(stream: ResilientEventStream, log: SqliteEventLog
         },
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=times(40))
+@settings(suppress_health_check=list(HealthCheck), max_examples=times(40))
 def test_an_event_is_read_back_from_its_json(
     keys: dict[str, Any], stream: ResilientEventStream, log: SqliteEventLog
 ) -> None:

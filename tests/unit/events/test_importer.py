@@ -428,7 +428,7 @@ def test_our_own_export_is_imported_as_it_was(
         st.tuples(st.sampled_from(ALL), st.booleans(), st.integers(1, 60)), min_size=1, max_size=6
     )
 )
-@settings(max_examples=times(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=times(60), suppress_health_check=list(HealthCheck))
 def test_no_byte_of_a_file_is_lost_and_whole_events_are_saved(
     lines: list[tuple[dict[str, Any], bool, int]],
 ) -> None:

@@ -240,8 +240,9 @@ def test_one_expression_serves_many_threads() -> None:
     assert wrong == []
 
 
+@pytest.mark.no_cover
 def test_long_literals_and_texts_stay_quick() -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     numbers = ", ".join(str(n) for n in range(10_000))
     text = "row {{ params.n }}, " * 5_000
 
@@ -251,4 +252,4 @@ def test_long_literals_and_texts_stay_quick() -> None:
     assert len(source.expression.evaluate(Names(params={"n": 1}))) == 35_000
     with pytest.raises(ExpressionError, match="limit"):
         compile_expression("1" + " " * 200_000)
-    assert time.perf_counter() - started < 10
+    assert time.thread_time() - started < 10

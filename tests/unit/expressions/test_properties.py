@@ -109,6 +109,7 @@ def _refusal(read: Callable[[str], Any], text: str) -> ExpressionError | None:
     return None
 
 
+@pytest.mark.no_cover
 @given(trees)
 def test_what_is_written_parses_to_the_same_tree(tree: Tree) -> None:
     text = unparse(tree)
@@ -118,6 +119,7 @@ def test_what_is_written_parses_to_the_same_tree(tree: Tree) -> None:
     assert canonical(f"  {{{{ {text} }}}} ") == text
 
 
+@pytest.mark.no_cover
 @given(trees)
 def test_the_canonical_text_evaluates_as_the_tree_does(tree: Tree) -> None:
     direct = compiled(tree)
@@ -136,6 +138,7 @@ def test_no_text_crashes_the_parser(text: str) -> None:
         assert error is None or -1 <= error.column <= len(text)
 
 
+@pytest.mark.no_cover
 @given(
     st.lists(
         st.sampled_from(
@@ -179,6 +182,7 @@ def test_values_without_templates_are_constants(value: Any) -> None:
     assert isinstance(source, Evaluated) or "$$" in repr(value) or source.value == value
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("depth", [10, 60, 5_000])
 @pytest.mark.parametrize(
     "piece", ["(", "[", "-", "not ", "1 + ", "a.", "{{", '{"a": ', "a if b else "]

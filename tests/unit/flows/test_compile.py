@@ -288,17 +288,19 @@ def test_all_errors_are_raised_together() -> None:
     assert {found.code for found in raised.value.findings} == {"TR130", "TR133", "TR150"}
 
 
+@pytest.mark.no_cover
 def test_wide_fans_compile_in_linear_time() -> None:
     def seconds(count: int) -> float:
         fan = flow_of(a >> [step(f"n{index}") for index in range(count)] >> b)
-        started = time.perf_counter()
+        started = time.thread_time()
         compile_flow(fan)
-        return time.perf_counter() - started
+        return time.thread_time() - started
 
     seconds(100)
-    assert seconds(8000) < 16 * 4 * max(seconds(500), 1e-3)  # quadratic would be 16 times 16
+    assert seconds(4000) < 16 * 5 * max(seconds(250), 1e-3)  # quadratic would be 16 times 16
 
 
+@pytest.mark.no_cover
 def test_a_chain_of_ten_thousand_nodes_needs_no_recursion() -> None:
     chain: Any = a
     for index in range(10_000):
@@ -308,6 +310,7 @@ def test_a_chain_of_ten_thousand_nodes_needs_no_recursion() -> None:
     assert all(after.predecessors == (before.index,) for before, after in pairwise(scope.steps))
 
 
+@pytest.mark.no_cover
 def test_deep_nesting_needs_no_recursion() -> None:
     nested: Any = a
     for index in range(2_000):
@@ -384,6 +387,7 @@ def scopes_of(scope: ScopePlan) -> list[ScopePlan]:
     return found
 
 
+@pytest.mark.no_cover
 @given(trees)
 def test_a_plan_of_any_tree_holds_together(tree: Any) -> None:
     names = Names()

@@ -89,6 +89,7 @@ def by_operators(tree: Tree) -> Flow:
     return build_flow(name="python", root=as_node(in_python(tree, step)))
 
 
+@pytest.mark.no_cover
 @given(tree=trees)
 def test_operators_and_graph_text_give_one_hash(folder: Path, tree: Tree) -> None:
     spoken = by_operators(tree)
@@ -97,6 +98,7 @@ def test_operators_and_graph_text_give_one_hash(folder: Path, tree: Tree) -> Non
     assert definition_hash(written) == definition_hash(spoken)
 
 
+@pytest.mark.no_cover
 @given(tree=trees)
 def test_an_edge_list_gives_the_same_hash(folder: Path, tree: Tree) -> None:
     spoken = by_operators(tree)

@@ -212,6 +212,7 @@ def from_python(text: str) -> Flow:
 quick = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=times(20))
 
 
+@pytest.mark.no_cover
 @given(flows())
 @quick
 def test_graph_text_gives_the_same_flow(flow: Flow) -> None:
@@ -228,6 +229,7 @@ def test_an_edge_list_gives_the_same_flow(flow: Flow) -> None:
     assert definition_hash(from_yaml(text)) == definition_hash(flow), text
 
 
+@pytest.mark.no_cover
 @given(flows())
 @quick
 def test_python_source_gives_the_same_flow(flow: Flow) -> None:
@@ -243,6 +245,7 @@ def graphs(draw: st.DrawFn) -> Node:
     return Graph(nodes=tuple(nodes), edges=edges)
 
 
+@pytest.mark.no_cover
 @given(flows(graphs()))
 @quick
 def test_general_graphs_are_kept_as_edges_and_in_python(flow: Flow) -> None:
@@ -278,6 +281,7 @@ def test_sub_flows_are_kept_in_python_and_refused_in_a_flow_file() -> None:
     assert caught.value.code == "TR004"
 
 
+@pytest.mark.no_cover
 def test_a_long_chain_is_python_that_compiles() -> None:
     chain = Seq(children=tuple(task(f"n{number}") for number in range(5000)))
     flow = build_flow(name="long", root=chain)

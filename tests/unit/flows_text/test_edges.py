@@ -115,12 +115,12 @@ def test_groups_keep_the_order_of_definition(edges: list[tuple[int, int]], meani
 
 
 def test_long_chains_and_wide_fans_are_fast() -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     chain = structure(nodes(10_000), [(number, number + 1) for number in range(9_999)])
     fan = structure(
         nodes(1_002), [edge for at in range(1, 1_001) for edge in ((0, at), (at, 1_001))]
     )
-    assert time.perf_counter() - start < 30
+    assert time.thread_time() - start < 30
     assert isinstance(chain, Seq)
     assert len(chain.children) == 10_000
     assert isinstance(fan, Seq)
@@ -199,10 +199,10 @@ def test_a_graph_that_is_no_nesting_stays_a_graph(read_graph: Read) -> None:
 def test_pipes_that_double_are_stopped(read_graph: Read) -> None:
     pipes = "\n".join(f"  p{n}: pipe(p{n + 1}) >> pipe(p{n + 1})" for n in range(40))
     rest = f"pipes:\n{pipes}\n  p40: a"
-    start = time.perf_counter()
+    start = time.thread_time()
     for key, graph in (("edges:", "- pipe(p0)"), ("graph: |", "pipe(p0)")):
         assert "TR126" in codes(read_graph(graph, key=key, rest=rest))
-    assert time.perf_counter() - start < 30
+    assert time.thread_time() - start < 30
 
 
 @pytest.mark.parametrize(
@@ -262,6 +262,7 @@ def test_pipes_may_be_nested_as_deep_as_before_and_no_deeper(read_graph: Read) -
         assert codes(read_graph("- pipe(p0)", key="edges:", rest=rest)) == expected
 
 
+@pytest.mark.no_cover
 def test_the_deepest_nesting_allowed_needs_no_deep_stack(read_graph: Read) -> None:
     depth = 40
     pipes = "\n".join(f"  p{n}: '{'(b & ' * depth}pipe(p{n + 1}){')' * depth}'" for n in range(128))

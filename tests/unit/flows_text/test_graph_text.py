@@ -162,6 +162,7 @@ def test_no_text_crashes_the_parser(text: str) -> None:
         assert found.hint
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "piece",
     ["(", ")", "a >> ", "(a & ", "switch(on=x){a: ", "x( ", "a: ", "{{", "'", '"', "{", "\\", "0e",
@@ -169,6 +170,6 @@ def test_no_text_crashes_the_parser(text: str) -> None:
 )  # fmt: skip
 def test_no_repeated_piece_takes_more_than_linear_time(piece: str) -> None:
     text = piece * (times(25_000) // len(piece))
-    start = time.perf_counter()
+    start = time.thread_time()
     parse(text)
-    assert time.perf_counter() - start < 30
+    assert time.thread_time() - start < 30

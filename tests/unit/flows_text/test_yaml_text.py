@@ -94,9 +94,9 @@ def test_what_is_no_safe_yaml_is_refused_with_a_code(text: str, code: str) -> No
 
 def test_aliases_that_explode_are_refused_at_once() -> None:
     levels = "".join(f"- &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 30))
-    start = time.perf_counter()
+    start = time.thread_time()
     assert read(f"- &l0 [x]\n{levels}") == (None, ["TR109"])
-    assert time.perf_counter() - start < 15
+    assert time.thread_time() - start < 15
 
 
 def test_aliases_and_merge_keys_work_within_bounds() -> None:
@@ -107,11 +107,12 @@ def test_aliases_and_merge_keys_work_within_bounds() -> None:
     assert data["made"] == {"x": 1, "y": 3}
 
 
+@pytest.mark.no_cover
 def test_many_aliases_of_a_small_value_take_linear_time() -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     data, _ = read("- &a x\n" + "- *a\n" * 40_000)
     assert len(data) == 40_001
-    assert time.perf_counter() - start < 30
+    assert time.thread_time() - start < 30
 
 
 _SPELLINGS = [

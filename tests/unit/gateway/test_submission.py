@@ -30,6 +30,7 @@ plain = st.recursive(
 )
 
 
+@pytest.mark.no_cover
 @given(st.dictionaries(st.text(max_size=8), plain, max_size=5))
 def test_params_arrive_as_they_were_sent(params: dict[str, Any]) -> None:
     body = json.dumps({"flow_name": "f", "params": params}, ensure_ascii=False)
@@ -55,6 +56,7 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
         assert json.loads(bytes(found.answer().body))["detail"]
 
 
+@pytest.mark.no_cover
 @given(
     st.fixed_dictionaries(
         {},

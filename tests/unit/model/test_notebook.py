@@ -65,6 +65,7 @@ def trace_of(spans: list[Span]) -> Trace:
     return Trace(run=run, spans=spans)
 
 
+@pytest.mark.no_cover
 @settings(max_examples=times(30), deadline=None)
 @given(traces)
 def test_a_trace_of_anything_is_well_formed(spans: list[Span]) -> None:
@@ -74,6 +75,7 @@ def test_a_trace_of_anything_is_well_formed(spans: list[Span]) -> None:
     assert "\u202e" not in html
 
 
+@pytest.mark.no_cover
 def test_a_long_value_is_cut_and_a_long_trace_says_so() -> None:
     span = Span(
         trace_id=RunId("a" * 32),

@@ -333,7 +333,7 @@ def test_a_store_that_fails_ends_the_work_and_the_batch_can_go_on(
 def test_parallel_letters_are_in_hand_at_once(bench: Any, batch: Make) -> None:
     bench.letters.add(8)
     meet = threading.Barrier(4)
-    bench.before = lambda _: meet.wait(20)
+    bench.before = lambda _: meet.wait(60)
     ended = redrive(batch(), bench.desk(), parallel=4)
     assert ended.counts["resolved"] == 8
 

@@ -161,22 +161,22 @@ def test_a_cancelled_run_is_gone_on_with_by_one_at_a_time(world: World) -> None:
 
     flow = Flow("waits", wait)
     handle = start(flow, RunOptions(db=world.db))
-    assert started.wait(10)
+    assert started.wait(60)
     with pytest.raises(NotResumable, match="RUNNING"):
         world.resume(flow, handle.run_id)
     handle.cancel()
-    assert handle.result(10).status is RunStatus.CANCELLED
+    assert handle.result(60).status is RunStatus.CANCELLED
 
     started.clear()
     results: list[RunResult] = []
     thread = threading.Thread(target=lambda: results.append(world.resume(flow, handle.run_id)))
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     with pytest.raises(NotResumable) as refused:
         world.resume(flow, handle.run_id)
     assert refused.value.code == "TR312"
     go_on.set()
-    thread.join(10)
+    thread.join(60)
     assert [result.output for result in results] == ["over"]
 
 

@@ -432,6 +432,7 @@ def test_two_folds_of_one_journal_leave_the_same_letter(records: list[AnyRecord]
 # Bounds and cost.
 
 
+@pytest.mark.no_cover
 def test_a_loop_of_handled_failures_does_not_grow_the_fold(script: Script) -> None:
     escalation = Escalation(worker_id="w1")
     escalation.apply([script.started()])

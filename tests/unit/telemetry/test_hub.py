@@ -270,6 +270,7 @@ def in_threads(works: list[Callable[[], None]]) -> None:
         thread.join()
 
 
+@pytest.mark.no_cover
 def test_eight_threads_with_ten_thousand_failures_each_lose_none(make: Make) -> None:
     ring, metrics = RingBufferFailureTelemetry(), MetricsFailureTelemetry()
     hub = FailureHub(

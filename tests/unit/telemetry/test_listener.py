@@ -90,9 +90,9 @@ def test_a_thread_that_waits_is_woken_by_an_event_and_by_the_end() -> None:
     thread = threading.Thread(target=read)
     thread.start()
     stream.on_event(event(3))
-    assert arrived.wait(10)
+    assert arrived.wait(60)
     stream.close()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert taken == [3]
 

@@ -79,6 +79,7 @@ def test_matching_counts_against_the_budget() -> None:
         holds("a" * 2000)
 
 
+@pytest.mark.no_cover
 def test_a_pattern_that_is_too_large_is_an_error() -> None:
     holds = matcher(compile_regex("(" + "a?b{1000}" * 300 + "|x)*"), Budget())
     with pytest.raises(QueryError, match="too large"):

@@ -25,6 +25,7 @@ from tailrace.traceql.measure.chosen import Chosen
 from tailrace.traceql.memory_block import memory_block
 
 
+@pytest.mark.no_cover
 @settings(deadline=None, max_examples=times(12))
 @given(
     st.integers(0, 2**32),
@@ -52,6 +53,7 @@ def test_characters_with_a_meaning_in_expressions_are_found_too() -> None:
     assert list(Chosen(range(128), 4_000).among(rows)) == list(range(128))
 
 
+@pytest.mark.no_cover
 @settings(deadline=None, max_examples=times(6))
 @given(
     st.integers(0, 2**32),

@@ -26,6 +26,7 @@ def span(trace: int, at: int) -> Span:
     )
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("dense", [True, False], ids=["many spans a run", "few spans a run"])
 @settings(deadline=None, max_examples=times(60))
 @given(

@@ -264,6 +264,7 @@ def test_a_query_without_measure_is_refused(text: str) -> None:
     assert error_of(text).code == "TR208"
 
 
+@pytest.mark.no_cover
 def test_what_is_within_the_bounds_is_read() -> None:
     chain = "{ .a" + " && .a" * (MAX_HEIGHT - 5) + " }"
     deep = "{" + "(" * MAX_NESTING + ".a" + ")" * MAX_NESTING + "}"

@@ -15,6 +15,7 @@ def matches(pattern: str, text: str) -> bool:
     return re.fullmatch(compile_regex(pattern).python, text) is not None
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("pattern", "yes", "no"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -173,6 +174,7 @@ hints = st.lists(st.builds(Hint, st.sampled_from(["sample", "by"]), literals), m
 queries = st.builds(Query, bodies, hints)
 
 
+@pytest.mark.no_cover
 @settings(max_examples=times(100), deadline=None)
 @given(queries)
 def test_a_tree_is_read_back_from_its_text(query: Query) -> None:
@@ -196,6 +198,7 @@ PIECES = [
 ]  # fmt: skip
 
 
+@pytest.mark.no_cover
 @settings(max_examples=times(150), deadline=None)
 @example("(" * 100_000)
 @example('{ .a =~ "' + "(" * 9000 + '" }')
