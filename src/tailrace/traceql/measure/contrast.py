@@ -165,16 +165,17 @@ class ContrastMeter:
         lines: list[Line] = []
         top = self._contrast.top
         for name, faced in sorted(self._all_faced.items()):
-            is_cut = faced.is_full
+            is_cut, steps = faced.is_full, self._steps.count
+            told = [faced.commonest(side, top) for side in range(len(SIDES))]
+            pointed = faced.points(told[0][0], told[1][0], steps)
             for side, meta in enumerate(SIDES):
-                steps = self._steps.count
                 total = faced.total(side, steps)
                 if not any(total):
                     continue
-                found, count = faced.commonest(side, top)
+                found, count = told[side]
                 lines += [
                     Line({META: meta, name: unboxed(cell)}, points)
-                    for cell, points in zip(found, faced.points(found, side, steps), strict=True)
+                    for cell, points in zip(found, pointed[side], strict=True)
                 ]
                 lines.append(Line({META: f"{meta}_total", name: None}, total))
                 is_cut |= count > top

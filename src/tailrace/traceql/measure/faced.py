@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from heapq import nlargest, nsmallest
 from itertools import compress
+from operator import sub
 
 from tailrace.traceql.measure.columns import Cell, unboxed
 from tailrace.traceql.measure.label import value_order
@@ -99,20 +100,22 @@ class Faced:
         ties = [cell for cell, spans in told.items() if spans == least]
         return some + _first(ties, most - len(some)), len(told)
 
-    def points(self, cells: Sequence[Cell], side: int, count: int) -> list[list[Point]]:
-        """Return for each value how many spans of a side stand in each of ``count`` steps."""
-        if not cells:
-            return []
-        found = {cell: [0] * count for cell in cells}
-        sign = 1
-        if not side:
-            sign = -1
-            for cell, points in found.items():
-                _increase(points, self._where[cell])
-        for having, steps in self._selected_steps:
-            for place in compress(range(len(having)), map(found.__contains__, having)):
-                found[having[place]][steps[place]] += sign
-        return [list(map(float, points)) for points in found.values()]
+    def points(
+        self, baseline: Sequence[Cell], selection: Sequence[Cell], count: int
+    ) -> tuple[list[list[Point]], list[list[Point]]]:
+        """Return how many spans of each side stand in each of ``count`` steps, for its values."""
+        chosen = {cell: [0] * count for cell in (*baseline, *selection)}
+        for having, steps in self._selected_steps if chosen else ():
+            for place in compress(range(len(having)), map(chosen.__contains__, having)):
+                chosen[having[place]][steps[place]] += 1
+        left = [self._less(cell, chosen[cell]) for cell in baseline]
+        return left, [list(map(float, chosen[cell])) for cell in selection]
+
+    def _less(self, cell: Cell, chosen: Sequence[int]) -> list[Point]:
+        """Return how many spans that are not chosen have a value."""
+        points = [0] * len(chosen)
+        _increase(points, self._where[cell])
+        return list(map(float, map(sub, points, chosen)))
 
     def total(self, side: int, count: int) -> list[Point]:
         """Return how many spans of a side that have any value stand in each of ``count`` steps."""
