@@ -16,31 +16,35 @@ SpanId = NewType("SpanId", str)
 
 _STOCK = 512
 """Random bytes."""
-_bases: list[int] = []
-os.register_at_fork(after_in_child=_bases.clear)
+_numbers: list[int] = []
+os.register_at_fork(after_in_child=_numbers.clear)
 
 
 def new_run_id() -> RunId:
     """Return a fresh UUIDv7 in hex: 48 bits of Unix milliseconds, then 74 random bits."""
     milliseconds = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big")
     value = (
         milliseconds << 80
         | 0x7 << 76
-        | (random >> 68) << 64
+        | (_random() & 0xFFF) << 64
         | 0b10 << 62
-        | (random & ((1 << 62) - 1))
+        | _random() & ((1 << 62) - 1)
     )
     return RunId(f"{value:032x}")
 
 
 def new_span_base() -> int:
     """Return the random 64-bit number from which the span ids of one execution are counted."""
+    return _random()
+
+
+def _random() -> int:
+    """Return a random 64-bit number."""
     while True:
         try:
-            return _bases.pop()
+            return _numbers.pop()
         except IndexError:  # many at once: each time the system is asked, other threads get in
-            _bases.extend(memoryview(os.urandom(_STOCK)).cast("Q"))
+            _numbers.extend(memoryview(os.urandom(_STOCK)).cast("Q"))
 
 
 def span_id(base: int, ordinal: int) -> SpanId:

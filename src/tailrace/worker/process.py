@@ -47,7 +47,7 @@ _JOIN = 0.01
 """Seconds that work waits for an engine that is awake until another one helps."""
 _EXTENSIONS = 3
 """Times that a delivery is extended within one ack wait."""
-_AHEAD = 8
+_AHEAD = 16
 """Runs per engine that may have begun where each needs one for a moment only: most of the time
 they wait for NATS, and what is written together costs less."""
 _REFUSED = 10.0
