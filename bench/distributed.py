@@ -43,6 +43,8 @@ MILLISECONDS = 1e3
 _OPEN = 64
 """Requests under way at once, and connections of the load."""
 _ACK_WAIT = 2
+_IDLE, _CLOSE = 0.1, 0.01
+"""Seconds between runs: until the one before is in the index, and while it is being taken in."""
 _BODY = b"x" * 300
 
 
@@ -126,13 +128,19 @@ def _latencies(bench: Bench, folder: Path, url: str) -> Iterator[Row]:
     with gateway(folder / "b", url) as address, worker(folder / "b", url, "w2"):
         asyncio.run(_made(address, _runs(bench)))  # idle is who has nothing left to do
         asyncio.run(_traced(folder / "b" / "index.db"))
-        done = asyncio.run(_submit_to_done(address, count))
+        done = asyncio.run(_submit_to_done(address, count, _IDLE))
+        close = asyncio.run(_submit_to_done(address, count, _CLOSE))
         seen = asyncio.run(_watched(address, url, count))
     yield Row(
         name="submit to done when idle, p50",
         value=median(done) * MILLISECONDS,
         unit="ms",
         most=10,
+    )
+    yield Row(
+        name=f"the same {_CLOSE * MILLISECONDS:.0f} ms after the run before, p50",
+        value=median(close) * MILLISECONDS,
+        unit="ms",
     )
     yield Row(
         name="a change reaches who watches, p95",
@@ -142,10 +150,10 @@ def _latencies(bench: Bench, folder: Path, url: str) -> Iterator[Row]:
     )
 
 
-async def _submit_to_done(address: str, count: int) -> list[float]:
+async def _submit_to_done(address: str, count: int, pause: float) -> list[float]:
     client, taken = await Client.connect(address), list[float]()
     for _ in range(count):
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(pause)
         started = time.perf_counter()
         _, body = await client.ask("POST", "/runs", {"flow_name": "one", "params": {"n": 1}})
         run_id = json.loads(body)["run_id"]
