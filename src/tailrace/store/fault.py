@@ -77,20 +77,19 @@ def translate(error: sqlite3.Error, path: Path, action: str) -> StoreError:
 
 def cannot_open(path: Path, error: OSError) -> StoreError:
     """Return the StoreError for a file or folder that cannot be made."""
-    return StoreError(
-        f"cannot open the store {path}: {error.strerror or error}",
-        code="TR501",
-        hint=f"make the folder {_nearest_folder(path)} writable, or name another file with --db",
-        details={"path": str(path), "errno": error.errno},
-    )
+    return _refused(path, error, f"the folder {_nearest_folder(path)} writable")
 
 
 def cannot_read(path: Path, error: OSError) -> StoreError:
     """Return the StoreError for a file that this user may not look at."""
+    return _refused(path, error, f"{path} and its folder readable")
+
+
+def _refused(path: Path, error: OSError, mend: str) -> StoreError:
     return StoreError(
         f"cannot open the store {path}: {error.strerror or error}",
         code="TR501",
-        hint=f"make {path} and its folder readable, or name another file with --db",
+        hint=f"make {mend}, or name another file with --db",
         details={"path": str(path), "errno": error.errno},
     )
 

@@ -13,14 +13,16 @@ from tailrace.model.ids import SpanId, span_id
 from tailrace.model.span import Span, SpanEvent
 from tailrace.store.connection import open_reader
 from tailrace.store.fault import translated
-from tailrace.store.keys import NUMBER, span_range
-from tailrace.store.load import SpanRows, load_projection, load_tail, run_of, select_runs
+from tailrace.store.load import (
+    SpanRows,
+    load_events,
+    load_projection,
+    load_tail,
+    run_of,
+    select_runs,
+)
 from tailrace.tracing.spans import to_event, to_span
 from tailrace.tracing.state import EventAdded, RunState, SpanState
-
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
-_EVENTS = """SELECT id, span, time, name, attributes FROM event
-WHERE id BETWEEN ? AND ? ORDER BY id"""
 
 
 class Said(msgspec.Struct, kw_only=True):
@@ -102,7 +104,7 @@ class OneRunFollower:
         self._newest = max((state.number for state in new), default=self._newest)
         self._open = {state.number for state in in_rows if state.end is None}
         ended = {state.number for state in in_rows if state.end is not None}
-        events = self._events_in_rows(no)
+        events = [*load_events(self._db, no, first=self._next_event)]
         states = in_rows
         if run.end is None:
             states, late = self._with_tail(no, in_rows)
@@ -123,13 +125,6 @@ class OneRunFollower:
             return False
         self._told[state.number] = state.end, dict(state.attributes)
         return before is None or before[0] is None
-
-    def _events_in_rows(self, no: int) -> list[EventAdded]:
-        bounds = no << 28 | self._next_event, span_range(no)[1]
-        return [
-            EventAdded(key & NUMBER, span, time, name, _decode(attributes))
-            for key, span, time, name, attributes in self._db.execute(_EVENTS, bounds)
-        ]
 
     def _with_tail(
         self, no: int, in_rows: list[SpanState]

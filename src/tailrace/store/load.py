@@ -197,13 +197,23 @@ def _latest(db: sqlite3.Connection, no: int) -> int:
     return int(db.execute(query, span_range(no) * 2).fetchone()[0])
 
 
-def load_events(db: sqlite3.Connection, no: int, spans: Container[int]) -> Iterator[EventAdded]:
-    """Yield the events of these spans of a run in the order in which they came."""
+def load_events(
+    db: sqlite3.Connection, no: int, spans: Container[int] | None = None, *, first: int = 0
+) -> Iterator[EventAdded]:
+    """Yield events of a run in the order in which they came.
+
+    Args:
+        db: a connection.
+        no: of the run.
+        spans: whose events; None: all.
+        first: number of the first event that is wanted.
+    """
     query = (
         "SELECT id, span, time, name, attributes FROM event WHERE id BETWEEN ? AND ? ORDER BY id"
     )
-    for key, span, time, name, attributes in db.execute(query, span_range(no)):
-        if span in spans:
+    least, last = span_range(no)
+    for key, span, time, name, attributes in db.execute(query, (least + first, last)):
+        if spans is None or span in spans:
             yield EventAdded(key & NUMBER, span, time, name, _decode_json(attributes))
 
 
